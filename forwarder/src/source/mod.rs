@@ -1,1 +1,4 @@
-//! .
+//! Where records come from.
+
+#[cfg(feature = "ebpf")]
+pub mod ebpf;

@@ -1,0 +1,5 @@
+//! Capture by eBPF.
+pub mod btf;
+pub mod hook;
+pub mod load;
+pub mod offsets;
