@@ -1,4 +1,7 @@
-//! Where records come from.
+//! Where records come from. Each source owns its threads and pushes into an [`output::Output`].
 
+pub mod clock;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod framer;
+pub mod output;

@@ -3,3 +3,4 @@ pub mod btf;
 pub mod hook;
 pub mod load;
 pub mod offsets;
+pub mod stream;
