@@ -91,12 +91,9 @@ impl Stream {
             self.wait(offset, Piece::Data { time_ns, thread, bytes: bytes.to_vec() }, bytes.len(), out);
             return;
         }
-        if offset == self.delivered {
-            self.delivered += bytes.len() as u64;
-        }
         // A chunk from before `delivered` was given up as a gap: better late and marked than never.
-        let late =
-            if offset < self.delivered.saturating_sub(bytes.len() as u64) { Flags::RECOVERED } else { Flags::NONE };
+        let late = if offset < self.delivered { Flags::RECOVERED } else { Flags::NONE };
+        self.delivered = self.delivered.max(offset + bytes.len() as u64);
         self.accept(time_ns, thread, bytes, late, out);
         self.catch_up(out);
     }
