@@ -4,4 +4,5 @@ pub mod clock;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
 pub mod framer;
+pub mod kmsg;
 pub mod output;

@@ -68,12 +68,8 @@ pub struct CaptureCounters {
     pub targets: AtomicU64,
 }
 
-/// A text that the kernel printed.
-pub struct ConsoleText {
-    /// CLOCK_MONOTONIC in ns.
-    pub monotonic_ns: u64,
-    pub text: Vec<u8>,
-}
+/// A text that the kernel printed, with CLOCK_MONOTONIC in ns.
+pub type ConsoleText = (u64, Vec<u8>);
 
 /// What the rest of the program asks of the reader.
 pub enum Control {
@@ -509,7 +505,8 @@ impl State {
             Some(Kind::Console) => {
                 if let Some(console) = &self.console {
                     let text = payload[..payload.len().min(header.length as usize)].to_vec();
-                    let _ = console.send(ConsoleText { monotonic_ns: header.time_ns, text });
+                    // Bounded: where nobody takes them, the texts are only missed when /dev/kmsg is overrun.
+                    let _ = console.try_send((header.time_ns, text));
                 }
             }
             None => {}
