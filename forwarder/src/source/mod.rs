@@ -1,1 +1,4 @@
-//! .
+//! Where records come from.
+
+pub mod container;
+pub mod logfile;
