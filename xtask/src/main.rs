@@ -7,10 +7,12 @@
 mod command;
 mod layers;
 mod pins;
+mod report;
 mod run;
 mod setup;
 mod test;
 mod ui;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ enum Subcommands {
     Run(run::Options),
     /// Set up and run every check and test; the last line is `N passed, N failed`
     Test(test::Options),
+    /// Boot Debian's kernels under qemu and run the scenario list on every rung of the hook ladder
+    Vm(vm::Options),
     /// Check which folder imports which, where `unsafe` may be, and the length of files
     LintLayers,
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Subcommands::Setup(options) => setup::run(&options).map(|()| ExitCode::SUCCESS),
         Subcommands::Run(options) => run::run(&options),
         Subcommands::Test(options) => test::run(&options),
+        Subcommands::Vm(options) => vm::run(&options),
         Subcommands::LintLayers => layers::run(),
     };
     result.unwrap_or_else(|error| {

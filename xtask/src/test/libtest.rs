@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
 
-use super::report::Row;
+use crate::report::Row;
 use crate::{command, ui, workspace};
 
 /// One row for each test binary that held a test.

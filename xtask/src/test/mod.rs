@@ -5,15 +5,14 @@
 //! stdout `N passed, N failed` (`, N skipped` where something was).
 
 mod libtest;
-mod report;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, layers, setup, ui, workspace};
-use report::{Report, Row};
+use crate::report::{Report, Row};
+use crate::{command, layers, setup, ui, vm, workspace};
 
 #[derive(Args)]
 pub struct Options {
@@ -33,6 +32,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     ui::heading("Tests of the workspace");
     report.extend(libtest::run(options.filter.as_deref()));
+    if !options.no_vm {
+        match vm::boot_all(&vm::Options::for_ci(options.filter.as_deref())) {
+            Ok(rows) => report.extend(rows),
+            Err(error) => report.push(Row::failure("virtual machines", format!("{error:#}"))),
+        }
+    }
     Ok(report.finish())
 }
 

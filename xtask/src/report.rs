@@ -1,4 +1,4 @@
-//! The table at the end of `cargo xtask test`, and its closing line.
+//! The table at the end of `cargo xtask test` and `cargo xtask vm`, and its closing line.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,12 @@ impl Row {
             took,
             ..Self::default()
         }
+    }
+
+    /// A step that could not even be carried out.
+    pub fn failure(name: &str, why: String) -> Self {
+        crate::ui::error(&why);
+        Self { name: name.to_owned(), failed: 1, notes: vec![format!("failed: {why}")], ..Self::default() }
     }
 }
 
