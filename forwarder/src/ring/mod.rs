@@ -1,1 +1,213 @@
-//! .
+//! The ring: a bounded sequence of batches between all sources and all readers.
+//!
+//! In: sealed batches from the sources' threads. Out: a [`Cursor`] per reader (destinations, views). The ring
+//! never waits for a reader. A reader that falls off its end goes on from its [`Overflow`] (the spill of a
+//! destination) or gets one record that says how much it lost, exactly in records.
+//!
+//! A mutex around a queue of handles: at five million lines a second that is some five thousand appends, so
+//! a lock-free structure would save nothing that a profile shows.
+//!
+//! Limits: bytes (as the batches occupy memory) and records, both of [`RingLimits`]; one batch always fits.
+
+mod cursor;
+mod loss;
+mod resume;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use crate::record::Batch;
+
+pub use cursor::{BatchRef, Cursor, Lag, ReaderOptions, Start};
+pub use loss::Loss;
+
+/// Position per source key: what a destination has acknowledged.
+pub type Checkpoint = BTreeMap<String, u64>;
+
+/// Bounds of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingLimits {
+    /// Bytes of memory that the batches may occupy.
+    pub bytes: usize,
+    /// Records; readers that start at the oldest record get exactly so many at most.
+    pub records: u64,
+}
+
+/// Keeps on disk what a slow reader still needs when the ring has to let go of it.
+pub trait Overflow: Send + Sync {
+    /// Takes over a batch. Called under the ring's lock: must not wait for a disk.
+    /// `false`: it could not be kept, the ring counts it lost for this reader.
+    fn store(&self, sequence: u64, batch: &Arc<Batch>) -> bool;
+
+    /// The first stored batch of `from_sequence` or later.
+    fn fetch(&self, from_sequence: u64) -> Option<(u64, Arc<Batch>)>;
+
+    /// Everything up to and including `sequence` is done and may be deleted.
+    fn acknowledge(&self, sequence: u64);
+
+    /// What was stored and could not be kept since the last call: dropped when full, or damaged.
+    fn take_loss(&self) -> Option<Loss>;
+}
+
+/// Bounded sequence of batches.
+pub struct Ring {
+    limits: RingLimits,
+    state: Mutex<State>,
+    appended: Notify,
+}
+
+struct State {
+    batches: VecDeque<Entry>,
+    bytes: usize,
+    records: u64,
+    /// Sequence of the next batch.
+    next_sequence: u64,
+    totals: Totals,
+    readers: BTreeMap<u64, Reader>,
+    next_reader: u64,
+    closed: bool,
+}
+
+struct Entry {
+    sequence: u64,
+    batch: Arc<Batch>,
+}
+
+/// What the ring knows of a reader.
+struct Reader {
+    next_sequence: u64,
+    /// Everything below is acknowledged.
+    acknowledged_below: u64,
+    overflow: Option<Arc<dyn Overflow>>,
+    loss: Loss,
+}
+
+/// What passed through the ring since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub batches: u64,
+    pub records: u64,
+    pub bytes: u64,
+}
+
+/// What the ring holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub batches: usize,
+    pub records: u64,
+    pub bytes: usize,
+}
+
+impl Ring {
+    /// A ring whose first batch gets `first_sequence`: after a restart, one past the last that was stored.
+    pub fn new(limits: RingLimits, first_sequence: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            state: Mutex::new(State {
+                batches: VecDeque::new(),
+                bytes: 0,
+                records: 0,
+                next_sequence: first_sequence,
+                totals: Totals::default(),
+                readers: BTreeMap::new(),
+                next_reader: 0,
+                closed: false,
+            }),
+            appended: Notify::new(),
+        })
+    }
+
+    /// Appends a batch and lets go of the oldest ones past the bounds. Returns its sequence.
+    /// An empty batch is ignored.
+    pub fn append(&self, batch: Batch) -> u64 {
+        let mut state = self.lock();
+        let sequence = state.next_sequence;
+        if batch.is_empty() {
+            return sequence;
+        }
+        state.next_sequence += 1;
+        state.bytes += batch.capacity();
+        state.records += u64::from(batch.record_count());
+        state.totals.batches += 1;
+        state.totals.records += u64::from(batch.record_count());
+        state.totals.bytes += batch.byte_len() as u64;
+        state.batches.push_back(Entry { sequence, batch: Arc::new(batch) });
+        while state.is_over(self.limits) {
+            state.evict();
+        }
+        drop(state);
+        self.appended.notify_waiters();
+        sequence
+    }
+
+    /// No batch will be appended any more: readers end when they have read everything.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.appended.notify_waiters();
+    }
+
+    /// Sequence that the next batch will get.
+    pub fn next_sequence(&self) -> u64 {
+        self.lock().next_sequence
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.lock().totals
+    }
+
+    pub fn held(&self) -> Held {
+        let state = self.lock();
+        Held { batches: state.batches.len(), records: state.records, bytes: state.bytes }
+    }
+
+    /// Bytes by which the fastest reader is behind. Sources that can pause without loss read no further
+    /// while this is large; 0 where there is no reader.
+    pub fn fastest_lag_bytes(&self) -> usize {
+        let state = self.lock();
+        let Some(next) = state.readers.values().map(|reader| reader.next_sequence).max() else { return 0 };
+        state.batches.iter().rev().take_while(|entry| entry.sequence >= next).map(|entry| entry.batch.capacity()).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the ring's lock")
+    }
+}
+
+impl State {
+    /// Whether the oldest batch must go. The records bound keeps a batch as long as a part of it is inside.
+    fn is_over(&self, limits: RingLimits) -> bool {
+        let Some(front) = self.batches.front() else { return false };
+        if self.batches.len() == 1 {
+            return false;
+        }
+        self.bytes > limits.bytes || self.records - u64::from(front.batch.record_count()) >= limits.records
+    }
+
+    fn evict(&mut self) {
+        let Some(Entry { sequence, batch }) = self.batches.pop_front() else { return };
+        self.bytes -= batch.capacity();
+        self.records -= u64::from(batch.record_count());
+        for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
+            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &batch));
+            // A batch that was read and is in flight is held by its reader: it is not lost yet.
+            if !kept && reader.next_sequence <= sequence {
+                reader.loss.add(&batch);
+            }
+        }
+    }
+
+    fn first_sequence(&self) -> u64 {
+        self.batches.front().map_or(self.next_sequence, |entry| entry.sequence)
+    }
+
+    /// The first batch of `sequence` or later.
+    fn batch_from(&self, sequence: u64) -> Option<BatchRef> {
+        let index = usize::try_from(sequence.saturating_sub(self.first_sequence())).ok()?;
+        let entry = self.batches.get(index)?;
+        Some(BatchRef { sequence: entry.sequence, batch: Arc::clone(&entry.batch) })
+    }
+}

@@ -1,0 +1,242 @@
+//! Fills one batch. Owned by one thread; sealed when full or when its sources have nothing more to give.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::batch::{Batch, FieldValue};
+use super::flags::Flags;
+use super::layout::{self, FIELD_LEN, HEADER_LEN, MAX_BATCH_BYTES, ORIGIN_LEN, RECORD_LEN, put};
+use super::level::Level;
+use super::origin::{OriginHandle, OriginId};
+
+/// What a record says besides its body and its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordMeta {
+    /// Nanoseconds since the epoch, taken when the record was written.
+    pub time_ns: i64,
+    /// Position in the origin's source just after this record; 0 where the source can't be read again.
+    pub position: u64,
+    pub level: Level,
+    pub flags: Flags,
+    /// Bytes of the body before it was cut; the body's length where it was not.
+    pub original_len: u32,
+}
+
+impl RecordMeta {
+    /// A whole line of severity info, from a source that can't be read again.
+    pub fn line(time_ns: i64, body: &[u8]) -> Self {
+        Self {
+            time_ns,
+            position: 0,
+            level: Level::Info,
+            flags: Flags::NONE,
+            original_len: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Collects records for one batch.
+pub struct BatchBuilder {
+    /// Header, then the byte arena; the tables are appended by [`BatchBuilder::seal`].
+    data: Vec<u8>,
+    records: Vec<u8>,
+    fields: Vec<u8>,
+    origins: Vec<OriginHandle>,
+    local: HashMap<OriginId, u32>,
+    last_origin: Option<(OriginId, u32)>,
+    capacity: usize,
+    has_positions: bool,
+    first_time: i64,
+    last_time: i64,
+}
+
+impl BatchBuilder {
+    /// A builder whose buffers hold `capacity` bytes of bodies before they grow.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            data: start(capacity),
+            records: Vec::new(),
+            fields: Vec::new(),
+            origins: Vec::new(),
+            local: HashMap::new(),
+            last_origin: None,
+            capacity,
+            has_positions: false,
+            first_time: 0,
+            last_time: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub fn record_count(&self) -> usize {
+        self.records.len() / RECORD_LEN
+    }
+
+    /// Bytes that the sealed batch would have now, less its origin table.
+    pub fn byte_len(&self) -> usize {
+        self.data.len() + self.records.len() + self.fields.len()
+    }
+
+    /// Whether the batch has reached its capacity and should be sealed.
+    pub fn is_full(&self) -> bool {
+        self.byte_len() >= self.capacity
+    }
+
+    /// Appends a record without fields of its own.
+    pub fn push(&mut self, origin: &OriginHandle, meta: RecordMeta, body: &[u8]) {
+        self.push_with_fields(origin, meta, body, &[]);
+    }
+
+    /// Appends a record with fields.
+    ///
+    /// A body that would take the batch past its upper bound is cut and marked: a single record can be as
+    /// large as the batch, never larger.
+    pub fn push_with_fields(
+        &mut self,
+        origin: &OriginHandle,
+        mut meta: RecordMeta,
+        body: &[u8],
+        fields: &[(&str, FieldValue<'_>)],
+    ) {
+        let room = MAX_BATCH_BYTES.saturating_sub(self.byte_len() + (1 << 20));
+        let body = if body.len() > room {
+            meta.flags = meta.flags | Flags::CUT;
+            &body[..room]
+        } else {
+            body
+        };
+        let first_field = self.fields.len() / FIELD_LEN;
+        for (key, value) in fields {
+            self.push_field(key.as_bytes(), value);
+        }
+        let body_at = self.data.len() - HEADER_LEN;
+        self.data.extend_from_slice(body);
+        if self.records.is_empty() {
+            self.first_time = meta.time_ns;
+        }
+        self.last_time = meta.time_ns;
+        self.has_positions |= meta.position != 0;
+        let local = self.local_origin(origin);
+        let mut entry = [0u8; RECORD_LEN];
+        put(&mut entry, 0, &meta.time_ns.to_le_bytes());
+        put(&mut entry, 8, &meta.position.to_le_bytes());
+        put(&mut entry, 16, &to_u32(body_at).to_le_bytes());
+        put(&mut entry, 20, &to_u32(body.len()).to_le_bytes());
+        put(&mut entry, 24, &to_u32(first_field).to_le_bytes());
+        let field_count = u16::try_from(fields.len()).expect("a record has fewer than 65,536 fields");
+        put(&mut entry, 28, &field_count.to_le_bytes());
+        entry[30] = meta.level as u8;
+        entry[31] = meta.flags.bits();
+        put(&mut entry, 32, &local.to_le_bytes());
+        put(&mut entry, 36, &meta.original_len.to_le_bytes());
+        self.records.extend_from_slice(&entry);
+    }
+
+    /// The finished batch; the builder is empty afterwards and can be filled again.
+    pub fn seal(&mut self) -> Batch {
+        let data = std::mem::replace(&mut self.data, start(self.capacity));
+        let batch = self.assemble(data);
+        self.records.clear();
+        self.fields.clear();
+        self.origins.clear();
+        self.local.clear();
+        self.last_origin = None;
+        self.has_positions = false;
+        batch
+    }
+
+    fn assemble(&self, mut data: Vec<u8>) -> Batch {
+        let arena = data.len() - HEADER_LEN;
+        let texts: usize = self.origins.iter().map(|origin| origin.text().len()).sum();
+        data.reserve_exact(self.records.len() + self.fields.len() + self.origins.len() * ORIGIN_LEN + texts);
+        data.extend_from_slice(&self.records);
+        data.extend_from_slice(&self.fields);
+        let mut at = 0u32;
+        for origin in &self.origins {
+            let len = to_u32(origin.text().len());
+            data.extend_from_slice(&origin.id().0.to_le_bytes());
+            data.extend_from_slice(&at.to_le_bytes());
+            data.extend_from_slice(&len.to_le_bytes());
+            at += len;
+        }
+        for origin in &self.origins {
+            data.extend_from_slice(origin.text());
+        }
+        let total = to_u32(data.len());
+        let flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
+        put(&mut data, 0, &layout::MAGIC);
+        put(&mut data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
+        put(&mut data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());
+        put(&mut data, layout::AT_FLAGS, &flags.to_le_bytes());
+        put(&mut data, layout::AT_TOTAL, &total.to_le_bytes());
+        put(&mut data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
+        put(&mut data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
+        put(&mut data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
+        put(&mut data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
+        put(&mut data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
+        put(&mut data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
+        // The ring accounts what a batch occupies; one that was sealed early must not keep its slack.
+        if data.len() * 2 < data.capacity() {
+            data.shrink_to_fit();
+        }
+        let capacity = data.capacity();
+        Batch::assembled(Bytes::from(data), capacity)
+    }
+
+    fn push_field(&mut self, key: &[u8], value: &FieldValue<'_>) {
+        let key_at = self.data.len() - HEADER_LEN;
+        self.data.extend_from_slice(key);
+        let value_at = self.data.len() - HEADER_LEN;
+        let kind = match value {
+            FieldValue::Text(text) => {
+                self.data.extend_from_slice(text);
+                layout::KIND_TEXT
+            }
+            FieldValue::Json(json) => {
+                self.data.extend_from_slice(json);
+                layout::KIND_JSON
+            }
+            FieldValue::Integer(number) => {
+                use std::io::Write;
+                write!(self.data, "{number}").expect("writing to memory does not fail");
+                layout::KIND_JSON
+            }
+        };
+        let value_len = self.data.len() - HEADER_LEN - value_at;
+        for number in [key_at, key.len(), value_at, value_len] {
+            self.fields.extend_from_slice(&to_u32(number).to_le_bytes());
+        }
+        self.fields.extend_from_slice(&kind.to_le_bytes());
+    }
+
+    /// Index of `origin` in this batch. The one of the previous record is found without hashing.
+    fn local_origin(&mut self, origin: &OriginHandle) -> u32 {
+        let id = origin.id();
+        if let Some((last, local)) = self.last_origin
+            && last == id
+        {
+            return local;
+        }
+        let next = to_u32(self.origins.len());
+        let local = *self.local.entry(id).or_insert(next);
+        if local == next {
+            self.origins.push(origin.clone());
+        }
+        self.last_origin = Some((id, local));
+        local
+    }
+}
+
+fn start(capacity: usize) -> Vec<u8> {
+    let mut data = Vec::with_capacity(HEADER_LEN + capacity);
+    data.resize(HEADER_LEN, 0);
+    data
+}
+
+fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).expect("a batch is bounded far below 4 GiB")
+}

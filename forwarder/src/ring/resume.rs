@@ -1,0 +1,80 @@
+//! Leaves out what a reader acknowledged before a restart, when a source is read again from its start.
+
+use crate::record::{Batch, BatchBuilder, Origin, OriginHandle, Record, RecordMeta};
+
+use super::Checkpoint;
+
+pub(super) struct Resume {
+    seen: Checkpoint,
+}
+
+impl Resume {
+    pub(super) fn new(seen: Checkpoint) -> Self {
+        Self { seen }
+    }
+
+    /// Records of this batch were given to the reader: don't give them again.
+    pub(super) fn note(&mut self, batch: &Batch) {
+        if !batch.has_positions() {
+            return;
+        }
+        for (source, position) in positions(batch, batch.record_count()) {
+            let seen = self.seen.entry(source).or_insert(0);
+            *seen = position.max(*seen);
+        }
+    }
+
+    /// The batch without the records that the reader has seen; `None` where it has seen none of them.
+    pub(super) fn unseen(&self, batch: &Batch) -> Option<Batch> {
+        if self.seen.is_empty() || !batch.has_positions() {
+            return None;
+        }
+        let limits: Vec<u64> = (0..batch.origin_count())
+            .map(|local| origin(batch, local).and_then(|origin| self.seen.get(&origin.source).copied()).unwrap_or(0))
+            .collect();
+        let is_seen = |record: &Record<'_>| record.position != 0 && record.position <= limits[record.origin as usize];
+        if !batch.records().any(|record| is_seen(&record)) {
+            return None;
+        }
+        Some(self.retain(batch, |record| !is_seen(record)))
+    }
+
+    /// A copy with the records for which `keep` says so.
+    pub(super) fn retain(&self, batch: &Batch, mut keep: impl FnMut(&Record<'_>) -> bool) -> Batch {
+        let origins: Vec<Option<OriginHandle>> =
+            (0..batch.origin_count()).map(|local| origin(batch, local).map(OriginHandle::new)).collect();
+        let mut builder = BatchBuilder::new(batch.byte_len());
+        for record in batch.records() {
+            let Some(origin) = &origins[record.origin as usize] else { continue };
+            if !keep(&record) {
+                continue;
+            }
+            let meta = RecordMeta {
+                time_ns: record.time_ns,
+                position: record.position,
+                level: record.level,
+                flags: record.flags,
+                original_len: record.original_len,
+            };
+            let fields: Vec<_> =
+                record.fields().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, value))).collect();
+            builder.push_with_fields(origin, meta, record.body, &fields);
+        }
+        builder.seal()
+    }
+}
+
+/// Highest position per source among the first `records` records.
+pub(super) fn positions(batch: &Batch, records: u32) -> Vec<(String, u64)> {
+    let mut highest = vec![0u64; batch.origin_count() as usize];
+    for record in batch.records().take(records as usize) {
+        let position = &mut highest[record.origin as usize];
+        *position = record.position.max(*position);
+    }
+    let known = highest.into_iter().enumerate().filter(|(_, position)| *position != 0);
+    known.filter_map(|(local, position)| Some((origin(batch, local as u32)?.source, position))).collect()
+}
+
+fn origin(batch: &Batch, local: u32) -> Option<Origin> {
+    Origin::decode(batch.origin_bytes(local)).ok()
+}

@@ -1,0 +1,187 @@
+//! The ring against a model: what each reader gets, and what it is told that it lost.
+
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::{BatchBuilder, Flags, Origin, OriginHandle, OriginKind, RecordMeta};
+
+fn batch(numbers: std::ops::Range<u64>) -> Batch {
+    let origin = OriginHandle::new(Origin { source: "boot:x".into(), ..Origin::new(OriginKind::Kernel, "kernel") });
+    let mut builder = BatchBuilder::new(64);
+    for number in numbers {
+        let body = number.to_string();
+        let meta = RecordMeta { position: number + 1, ..RecordMeta::line(number as i64, body.as_bytes()) };
+        builder.push(&origin, meta, body.as_bytes());
+    }
+    builder.seal()
+}
+
+fn limits(records: u64) -> RingLimits {
+    RingLimits { bytes: usize::MAX, records }
+}
+
+/// Numbers that a reader gets now, and the records that it is told were lost.
+fn drain(cursor: &mut Cursor) -> (Vec<u64>, u64) {
+    let (mut numbers, mut lost) = (Vec::new(), 0);
+    while let Some(found) = cursor.try_next() {
+        for record in found.batch.records() {
+            let text = std::str::from_utf8(record.body).unwrap();
+            if record.flags.contains(Flags::LOSS) {
+                lost += text.split(' ').next().unwrap().parse::<u64>().unwrap();
+            } else {
+                numbers.push(text.parse().unwrap());
+            }
+        }
+        cursor.acknowledge(&found, found.batch.record_count());
+    }
+    (numbers, lost)
+}
+
+#[test]
+fn the_records_bound_is_exact() {
+    let ring = Ring::new(limits(5), 1);
+    ring.append(batch(0..4));
+    ring.append(batch(4..7));
+    let mut cursor = ring.reader(ReaderOptions::new("r"));
+    assert_eq!(drain(&mut cursor), (vec![2, 3, 4, 5, 6], 0));
+}
+
+#[test]
+fn a_slow_reader_is_told_what_it_lost_and_others_are_not() {
+    let ring = Ring::new(limits(4), 1);
+    let mut slow = ring.reader(ReaderOptions::new("slow"));
+    let mut fast = ring.reader(ReaderOptions::new("fast"));
+    for n in 0..5 {
+        ring.append(batch(n * 2..n * 2 + 2));
+        assert_eq!(drain(&mut fast), (vec![n * 2, n * 2 + 1], 0));
+    }
+    assert_eq!(drain(&mut slow), (vec![6, 7, 8, 9], 6));
+    ring.append(batch(10..11));
+    assert_eq!(drain(&mut slow), (vec![10], 0));
+}
+
+#[test]
+fn bytes_are_bounded_and_one_batch_always_fits() {
+    let ring = Ring::new(RingLimits { bytes: 1, records: u64::MAX }, 1);
+    ring.append(batch(0..1));
+    ring.append(batch(1..2));
+    assert_eq!(ring.held().batches, 1);
+}
+
+#[test]
+fn acknowledged_positions_are_reported_and_resumed() {
+    let seen = Arc::new(Mutex::new(Checkpoint::new()));
+    let ring = Ring::new(limits(100), 1);
+    let sink = Arc::clone(&seen);
+    let mut cursor = ring.reader(ReaderOptions {
+        on_checkpoint: Some(Box::new(move |source, position| {
+            sink.lock().unwrap().insert(source.into(), position);
+        })),
+        ..ReaderOptions::new("r")
+    });
+    ring.append(batch(0..10));
+    let found = cursor.try_next().unwrap();
+    cursor.acknowledge(&found, 4);
+    drop(cursor);
+    let resume = seen.lock().unwrap().clone();
+    assert_eq!(resume, Checkpoint::from([("boot:x".to_owned(), 4)]));
+    let mut again = ring.reader(ReaderOptions { resume, ..ReaderOptions::new("r") });
+    assert_eq!(drain(&mut again).0, (4..10).collect::<Vec<_>>());
+}
+
+#[derive(Default)]
+struct Memory(Mutex<BTreeMap<u64, Arc<Batch>>>);
+
+impl Overflow for Memory {
+    fn store(&self, sequence: u64, batch: &Arc<Batch>) -> bool {
+        self.0.lock().unwrap().insert(sequence, Arc::clone(batch));
+        true
+    }
+
+    fn fetch(&self, from: u64) -> Option<(u64, Arc<Batch>)> {
+        self.0.lock().unwrap().range(from..).next().map(|(sequence, batch)| (*sequence, Arc::clone(batch)))
+    }
+
+    fn acknowledge(&self, sequence: u64) {
+        self.0.lock().unwrap().retain(|stored, _| *stored > sequence);
+    }
+
+    fn take_loss(&self) -> Option<Loss> {
+        None
+    }
+}
+
+#[test]
+fn what_an_earlier_run_left_comes_first_and_is_not_read_twice() {
+    let left = Arc::new(Memory::default());
+    let ring = Ring::new(limits(100), 1);
+    let options = |overflow: &Arc<Memory>| ReaderOptions {
+        overflow: Some(Arc::clone(overflow) as Arc<dyn Overflow>),
+        ..ReaderOptions::new("r")
+    };
+    let cursor = ring.reader(options(&left));
+    ring.append(batch(0..6));
+    assert_eq!(cursor.persist(), 0);
+    // The next run reads its source from the start again.
+    let ring = Ring::new(limits(100), 2);
+    let mut cursor = ring.reader(options(&left));
+    ring.append(batch(0..9));
+    assert_eq!(drain(&mut cursor), ((0..9).collect(), 0));
+    assert!(left.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken_by_append_and_by_close() {
+    let ring = Ring::new(limits(10), 1);
+    let mut cursor = ring.reader(ReaderOptions::new("r"));
+    let other = Arc::clone(&ring);
+    let writer = std::thread::spawn(move || {
+        for n in 0..100 {
+            other.append(batch(n..n + 1));
+        }
+        other.close();
+    });
+    let mut total = 0;
+    while let Some(found) = cursor.next().await {
+        let record = found.batch.record(0);
+        total += if record.flags.contains(Flags::LOSS) {
+            std::str::from_utf8(record.body).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
+        } else {
+            u64::from(found.batch.record_count())
+        };
+    }
+    writer.join().unwrap();
+    assert_eq!(total, 100);
+}
+
+proptest! {
+    /// Whatever is appended and read in whatever order: everything is delivered once, in order, or counted.
+    #[test]
+    fn delivered_and_lost_add_up(
+        steps in proptest::collection::vec((1..6u64, any::<bool>(), any::<bool>()), 1..60),
+        bound in 1..20u64,
+        spilled in any::<bool>(),
+    ) {
+        let ring = Ring::new(limits(bound), 1);
+        let overflow = spilled.then(|| Arc::new(Memory::default()) as Arc<dyn Overflow>);
+        let mut cursor = ring.reader(ReaderOptions { overflow, ..ReaderOptions::new("a") });
+        let (mut written, mut got, mut lost) = (0, Vec::new(), 0);
+        for (count, read, _) in &steps {
+            ring.append(batch(written..written + count));
+            written += count;
+            if *read {
+                let (numbers, gone) = drain(&mut cursor);
+                got.extend(numbers);
+                lost += gone;
+            }
+        }
+        let (numbers, gone) = drain(&mut cursor);
+        got.extend(numbers);
+        lost += gone;
+        prop_assert!(got.is_sorted_by(|a, b| a < b));
+        prop_assert_eq!(got.len() as u64 + lost, written);
+        prop_assert!(!spilled || lost == 0);
+    }
+}
