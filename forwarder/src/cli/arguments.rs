@@ -117,21 +117,11 @@ pub struct Configured {
     tag: Vec<String>,
 
     /// Keep up to BYTES on disk for every destination that is slow or down, as 1GiB
-    #[arg(
-        long,
-        value_name = "BYTES",
-        help_heading = "Destinations",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "BYTES", help_heading = "Destinations", allow_hyphen_values = true)]
     spill: Option<String>,
 
     /// Capture process N and its children (repeatable)
-    #[arg(
-        long,
-        value_name = "N",
-        help_heading = "Capture",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "N", help_heading = "Capture", allow_hyphen_values = true)]
     pid: Vec<String>,
 
     /// Capture the control group at PATH, as /system.slice/cron.service (repeatable)
@@ -197,10 +187,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_help_are_accepted() {
-        let examples: Vec<_> = AFTER_HELP
-            .lines()
-            .filter(|line| line.starts_with("  ringward "))
-            .collect();
+        let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
         assert_eq!(examples.len(), 5);
         for example in examples {
             let parsed = Arguments::try_parse_from(example.split_whitespace());

@@ -11,11 +11,7 @@ pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()>
     super::print(&summary(&loaded.config, verbose, paint)?)
 }
 
-fn summary(
-    config: &ResolvedConfig,
-    verbose: bool,
-    paint: Paint,
-) -> Result<String, std::fmt::Error> {
+fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     writeln!(out, "{}", paint.bold("The configuration holds."))?;
     writeln!(out)?;
@@ -23,22 +19,10 @@ fn summary(
     let capture = &config.capture;
     for (what, asked) in [
         ("the kernel's log".to_owned(), config.kernel.enabled),
-        (
-            "standard output and error of every container".to_owned(),
-            capture.containers,
-        ),
-        (
-            format!("processes {}", list(&capture.pids)),
-            !capture.pids.is_empty(),
-        ),
-        (
-            format!("control groups {}", list(&capture.cgroups)),
-            !capture.cgroups.is_empty(),
-        ),
-        (
-            format!("units {}", list(&capture.units)),
-            !capture.units.is_empty(),
-        ),
+        ("standard output and error of every container".to_owned(), capture.containers),
+        (format!("processes {}", list(&capture.pids)), !capture.pids.is_empty()),
+        (format!("control groups {}", list(&capture.cgroups)), !capture.cgroups.is_empty()),
+        (format!("units {}", list(&capture.units)), !capture.units.is_empty()),
     ] {
         if asked {
             writeln!(out, "  {what}")?;
@@ -69,29 +53,16 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
     }
     write!(out, ", {}", destination.format)?;
     if !destination.extra_tags.is_empty() {
-        let tags: Vec<_> = destination
-            .extra_tags
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         write!(out, ", tagged {}", tags.join(" "))?;
     }
     match &destination.spill {
-        Some(spill) => writeln!(
-            out,
-            ", spilling up to {} to {}",
-            Bytes(spill.bytes),
-            spill.dir.display()
-        )?,
+        Some(spill) => writeln!(out, ", spilling up to {} to {}", Bytes(spill.bytes), spill.dir.display())?,
         None => writeln!(out)?,
     }
     if verbose {
-        let limit = destination
-            .max_record_bytes
-            .map_or("unlimited".into(), |bytes| bytes.to_string());
-        let window = destination
-            .resend_window
-            .map_or("auto".into(), |bytes| Bytes(bytes).to_string());
+        let limit = destination.max_record_bytes.map_or("unlimited".into(), |bytes| bytes.to_string());
+        let window = destination.resend_window.map_or("auto".into(), |bytes| Bytes(bytes).to_string());
         let retry = destination.retry;
         writeln!(
             out,
@@ -104,21 +75,9 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig {
-        state_dir,
-        io,
-        shutdown_timeout,
-        ring,
-        capture,
-        kernel,
-        destinations: _,
-    } = config;
+    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, destinations: _ } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
-    let records = if ring.records == u64::MAX {
-        "unlimited".to_owned()
-    } else {
-        ring.records.to_string()
-    };
+    let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
     vec![
         ("state_dir", state_dir.display().to_string()),
         ("io", io.to_string()),
@@ -133,17 +92,10 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("capture.backlog", capture.backlog.to_string()),
         ("capture.hold", bytes(capture.hold_bytes)),
         ("kernel.kmsg", kernel.kmsg.display().to_string()),
-        (
-            "kernel.console_tracepoint",
-            kernel.console_tracepoint.to_string(),
-        ),
+        ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
     ]
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -14,30 +14,14 @@ pub fn filter(level: Option<&str>, problems: &mut Problems) -> EnvFilter {
         if LEVELS.contains(&level) {
             return EnvFilter::new(level);
         }
-        problems.add(
-            &Place::Flag("--log-level"),
-            "",
-            format!("`{level}` is not a level"),
-            LEVELS.join(", "),
-        );
-    } else if let Some(text) = std::env::var("RINGWARD_LOG")
-        .ok()
-        .filter(|text| !text.is_empty())
-    {
+        problems.add(&Place::Flag("--log-level"), "", format!("`{level}` is not a level"), LEVELS.join(", "));
+    } else if let Some(text) = std::env::var("RINGWARD_LOG").ok().filter(|text| !text.is_empty()) {
         let level_or_filter = LEVELS.contains(&text.as_str()) || text.contains('=');
         match EnvFilter::try_new(&text) {
             Ok(filter) if level_or_filter => return filter,
             _ => {
-                let accepted = format!(
-                    "{}, or levels by module as info,ringward::ring=debug",
-                    LEVELS.join(", ")
-                );
-                problems.add(
-                    &Place::Environment("RINGWARD_LOG"),
-                    "",
-                    format!("`{text}` is not a level"),
-                    accepted,
-                );
+                let accepted = format!("{}, or levels by module as info,ringward::ring=debug", LEVELS.join(", "));
+                problems.add(&Place::Environment("RINGWARD_LOG"), "", format!("`{text}` is not a level"), accepted);
             }
         }
     }

@@ -42,11 +42,7 @@ impl Ended {
                     eprintln!("{} {problem}", paint.error());
                 }
                 if problems.0.len() > 1 {
-                    eprintln!(
-                        "{} {} problems, nothing was started",
-                        paint.error(),
-                        problems.0.len()
-                    );
+                    eprintln!("{} {} problems, nothing was started", paint.error(), problems.0.len());
                 }
                 ExitCode::from(2)
             }
@@ -63,12 +59,12 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(run) => with_config(&run.configured, |loaded, _| run::run(loaded)),
         Command::Check(check) if check.reference => printed(crate::config::reference::markdown()),
-        Command::Check(check) => with_config(&check.configured, |loaded, paint| {
-            check::check(&loaded, check.verbose, paint)
-        }),
-        Command::Doctor(doctor) => with_config(&doctor.configured, |loaded, paint| {
-            doctor::doctor(&loaded.config, doctor.json, paint)
-        }),
+        Command::Check(check) => {
+            with_config(&check.configured, |loaded, paint| check::check(&loaded, check.verbose, paint))
+        }
+        Command::Doctor(doctor) => {
+            with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
+        }
     }
     .report()
 }
@@ -82,11 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let paint = Paint::stderr();
     let rendered = error.render();
-    let text = if paint.is_on() {
-        rendered.ansi().to_string()
-    } else {
-        rendered.to_string()
-    };
+    let text = if paint.is_on() { rendered.ansi().to_string() } else { rendered.to_string() };
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprint!("{text}");
     } else {
@@ -96,22 +88,18 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// Checks flags, environment and files, all of them, and only then does what was asked.
-fn with_config(
-    configured: &Configured,
-    command: impl FnOnce(Loaded, Paint) -> anyhow::Result<()>,
-) -> Ended {
+fn with_config(configured: &Configured, command: impl FnOnce(Loaded, Paint) -> anyhow::Result<()>) -> Ended {
     let mut problems = Problems::default();
     let filter = logging::filter(configured.log_level.as_deref(), &mut problems);
     let environment = crate::config::Environment::of_process();
-    let loaded =
-        match crate::config::load(&configured.config, &configured.overrides(), &environment) {
-            Ok(loaded) if problems.is_empty() => loaded,
-            Ok(_) => return Ended::Misconfigured(problems),
-            Err(more) => {
-                problems.0.extend(more.0);
-                return Ended::Misconfigured(problems);
-            }
-        };
+    let loaded = match crate::config::load(&configured.config, &configured.overrides(), &environment) {
+        Ok(loaded) if problems.is_empty() => loaded,
+        Ok(_) => return Ended::Misconfigured(problems),
+        Err(more) => {
+            problems.0.extend(more.0);
+            return Ended::Misconfigured(problems);
+        }
+    };
     logging::start(filter);
     for warning in &loaded.warnings {
         eprintln!("{} {warning}", Paint::stderr().warning());

@@ -34,11 +34,7 @@ impl Paint {
 
     /// `ringward: warning:`
     pub fn warning(self) -> String {
-        format!(
-            "{}{}",
-            self.name(),
-            self.colour("warning:", AnsiColor::Yellow)
-        )
+        format!("{}{}", self.name(), self.colour("warning:", AnsiColor::Yellow))
     }
 
     pub fn bold(self, text: impl Display) -> String {
@@ -54,11 +50,7 @@ impl Paint {
     }
 
     fn with(self, style: Style, text: impl Display) -> String {
-        if self.0 {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_string()
-        }
+        if self.0 { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 }
 

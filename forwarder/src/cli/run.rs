@@ -6,11 +6,7 @@ use crate::config::Loaded;
 pub fn run(loaded: Loaded) -> anyhow::Result<()> {
     let report = crate::pipeline::run(loaded.config)?;
     for (destination, records) in &report.undelivered {
-        tracing::warn!(
-            destination,
-            records,
-            "stopped before everything was delivered"
-        );
+        tracing::warn!(destination, records, "stopped before everything was delivered");
     }
     Ok(())
 }

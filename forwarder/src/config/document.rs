@@ -44,28 +44,17 @@ pub(crate) fn entries<'n>(
         problems.add(&node.place, path, format!("is {}", node.noun()), accepted);
         return None;
     };
-    let (ours, others): (Vec<_>, Vec<_>) = entries
-        .iter()
-        .partition(|entry| known.contains(&entry.key.as_str()));
+    let (ours, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| known.contains(&entry.key.as_str()));
     for entry in others {
         let shown = suggest::abbreviate(&entry.key);
         let what = format!("unknown key{}", suggest::did_you_mean(&entry.key, known));
-        problems.add(
-            &entry.place,
-            &join(path, &shown),
-            what,
-            suggest::list(known),
-        );
+        problems.add(&entry.place, &join(path, &shown), what, suggest::list(known));
     }
     Some(ours)
 }
 
 pub(crate) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// Describes a document. After a key's type stands `= "text"` (the default, parsed when the key is absent; makes a
@@ -162,9 +151,7 @@ macro_rules! getter {
         pub fn $field(&self) -> $crate::config::value::Located<$ty> {
             self.$field.clone().unwrap_or_else(|| {
                 let default = <$ty as $crate::config::value::Scalar>::parse($text);
-                $crate::config::value::Located::default_of(
-                    default.expect("a test parses every default of the schema"),
-                )
+                $crate::config::value::Located::default_of(default.expect("a test parses every default of the schema"))
             })
         }
     };

@@ -22,11 +22,7 @@ pub enum EndpointError {
     #[error("`{endpoint}` has no scheme")]
     NoScheme { endpoint: String },
     #[error("`{endpoint}` has the unknown scheme `{scheme}`{hint}")]
-    UnknownScheme {
-        endpoint: String,
-        scheme: String,
-        hint: String,
-    },
+    UnknownScheme { endpoint: String, scheme: String, hint: String },
     #[error("`{endpoint}` has no host")]
     NoHost { endpoint: String },
     #[error("`{endpoint}` has the host `{host}`, which can't be one")]
@@ -42,7 +38,8 @@ pub enum EndpointError {
 const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
 
 impl Endpoint {
-    pub const ACCEPTED: &str = "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
+    pub const ACCEPTED: &str =
+        "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
 
     /// # Errors
     /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
@@ -62,10 +59,7 @@ impl Endpoint {
             ("udp", Some(_)) => |host, port| Endpoint::Udp { host, port },
             ("tcp", Some(_)) => |host, port| Endpoint::Tcp { host, port },
             ("stdout", _) => {
-                return Err(EndpointError::Trailing {
-                    endpoint,
-                    rest: suggest::abbreviate(rest),
-                });
+                return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(rest) });
             }
             // `localhost:514` reads as the scheme `localhost`; what is missing is the scheme.
             (_, None) => return Err(EndpointError::NoScheme { endpoint }),
@@ -79,23 +73,16 @@ impl Endpoint {
         };
         // Talos takes a slash at the end, and so do we; a path would be silently ignored.
         let authority = rest_of_scheme.unwrap_or_default();
-        let (authority, path) =
-            authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
+        let (authority, path) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
         if !matches!(path, "" | "/") {
-            return Err(EndpointError::Trailing {
-                endpoint,
-                rest: suggest::abbreviate(path),
-            });
+            return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(path) });
         }
         let (host, port) = split_port(authority);
         if host.is_empty() {
             return Err(EndpointError::NoHost { endpoint });
         }
         let Some(host) = host_name(host) else {
-            return Err(EndpointError::BadHost {
-                endpoint,
-                host: suggest::abbreviate(host),
-            });
+            return Err(EndpointError::BadHost { endpoint, host: suggest::abbreviate(host) });
         };
         let port = match port {
             None | Some("") => return Err(EndpointError::NoPort { endpoint }),
@@ -103,10 +90,7 @@ impl Endpoint {
                 // `+514` parses as a number, too.
                 Ok(number) if number > 0 && !port.starts_with('+') => number,
                 _ => {
-                    return Err(EndpointError::BadPort {
-                        endpoint,
-                        port: suggest::abbreviate(port),
-                    });
+                    return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port) });
                 }
             },
         };
@@ -118,27 +102,16 @@ impl Endpoint {
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     let bracket = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[bracket..].rfind(':') {
-        Some(at) => (
-            &authority[..bracket + at],
-            Some(&authority[bracket + at + 1..]),
-        ),
+        Some(at) => (&authority[..bracket + at], Some(&authority[bracket + at + 1..])),
         None => (authority, None),
     }
 }
 
 /// The host without brackets, if it can be a name or an address.
 fn host_name(host: &str) -> Option<String> {
-    if let Some(inner) = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        let address = inner
-            .split_once('%')
-            .map_or(inner, |(address, _scope)| address);
-        return address
-            .parse::<std::net::Ipv6Addr>()
-            .ok()
-            .map(|_| inner.to_owned());
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address = inner.split_once('%').map_or(inner, |(address, _scope)| address);
+        return address.parse::<std::net::Ipv6Addr>().ok().map(|_| inner.to_owned());
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (host.len() <= 253 && host.chars().all(valid)).then(|| host.to_owned())
@@ -151,11 +124,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Tcp { host, port } => ("tcp", host, port),
             Endpoint::Stdout => return f.write_str("stdout:"),
         };
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 
@@ -166,34 +135,12 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        let udp = |host: &str, port| {
-            Ok(Endpoint::Udp {
-                host: host.into(),
-                port,
-            })
-        };
-        assert_eq!(
-            Endpoint::parse("udp://127.0.0.1:12345"),
-            udp("127.0.0.1", 12345)
-        );
-        assert_eq!(
-            Endpoint::parse("udp://127.0.0.1:12345/"),
-            udp("127.0.0.1", 12345)
-        );
-        assert_eq!(
-            Endpoint::parse("udp://[fe80::1%eth0]:1"),
-            udp("fe80::1%eth0", 1)
-        );
-        assert_eq!(
-            Endpoint::parse("tcp://logs.example.org:5044")
-                .unwrap()
-                .to_string(),
-            "tcp://logs.example.org:5044"
-        );
-        assert_eq!(
-            Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(),
-            "tcp://[::1]:5044"
-        );
+        let udp = |host: &str, port| Ok(Endpoint::Udp { host: host.into(), port });
+        assert_eq!(Endpoint::parse("udp://127.0.0.1:12345"), udp("127.0.0.1", 12345));
+        assert_eq!(Endpoint::parse("udp://127.0.0.1:12345/"), udp("127.0.0.1", 12345));
+        assert_eq!(Endpoint::parse("udp://[fe80::1%eth0]:1"), udp("fe80::1%eth0", 1));
+        assert_eq!(Endpoint::parse("tcp://logs.example.org:5044").unwrap().to_string(), "tcp://logs.example.org:5044");
+        assert_eq!(Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(), "tcp://[::1]:5044");
         assert_eq!(Endpoint::parse("stdout:"), Ok(Endpoint::Stdout));
     }
 

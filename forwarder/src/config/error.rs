@@ -13,11 +13,7 @@ pub enum Place {
     /// A file (or `<stdin>`) as a whole.
     File(Arc<str>),
     /// A spot in a file; line and column count from 1, the column in characters.
-    Spot {
-        file: Arc<str>,
-        line: u64,
-        column: u64,
-    },
+    Spot { file: Arc<str>, line: u64, column: u64 },
     /// A command-line flag, with its dashes.
     Flag(&'static str),
     /// An environment variable.
@@ -30,10 +26,7 @@ impl Place {
     /// Whether both are in one file, or are one flag.
     pub fn same_source(&self, other: &Place) -> bool {
         match (self, other) {
-            (
-                Place::File(a) | Place::Spot { file: a, .. },
-                Place::File(b) | Place::Spot { file: b, .. },
-            ) => a == b,
+            (Place::File(a) | Place::Spot { file: a, .. }, Place::File(b) | Place::Spot { file: b, .. }) => a == b,
             (a, b) => a == b,
         }
     }
@@ -82,13 +75,7 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    pub fn add(
-        &mut self,
-        place: &Place,
-        key: &str,
-        what: impl Into<String>,
-        accepted: impl Into<String>,
-    ) {
+    pub fn add(&mut self, place: &Place, key: &str, what: impl Into<String>, accepted: impl Into<String>) {
         self.0.push(Problem {
             place: place.clone(),
             key: key.to_owned(),

@@ -33,8 +33,7 @@ pub use overrides::Overrides;
 pub use raw::{Format, HookChoice, IoChoice};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig,
-    SpillConfig,
+    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 
@@ -45,11 +44,7 @@ use value::Value;
 ///
 /// # Errors
 /// Everything that is wrong, in all files and flags.
-pub fn load(
-    paths: &[String],
-    overrides: &Overrides,
-    environment: &Environment,
-) -> Result<Loaded, Problems> {
+pub fn load(paths: &[String], overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let mut sources = Vec::new();
     for path in paths {
@@ -86,10 +81,7 @@ fn load_sources(
             }
         };
         if documents.is_empty() {
-            warnings.push(format!(
-                "{}: says nothing: everything it could set keeps its default",
-                source.name
-            ));
+            warnings.push(format!("{}: says nothing: everything it could set keeps its default", source.name));
         }
         for document in documents {
             if let Some(read) = Raw::read(&document, "", &mut problems) {
@@ -109,12 +101,7 @@ fn load_sources(
 /// As [`load`].
 pub fn from_text(name: &str, text: &str) -> Result<ResolvedConfig, Problems> {
     let sources = [Source::new(name, text)];
-    let loaded = load_sources(
-        &sources,
-        &Overrides::default(),
-        &Environment::default(),
-        Problems::default(),
-    )?;
+    let loaded = load_sources(&sources, &Overrides::default(), &Environment::default(), Problems::default())?;
     Ok(loaded.config)
 }
 

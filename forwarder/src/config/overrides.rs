@@ -56,33 +56,14 @@ impl Overrides {
             raw.capture = Some(at("--capture-hook", capture));
         }
         if self.no_kernel {
-            raw.kernel = Some(at(
-                "--no-kernel",
-                Kernel {
-                    enabled: Some(at("--no-kernel", false)),
-                    ..Kernel::default()
-                },
-            ));
+            raw.kernel =
+                Some(at("--no-kernel", Kernel { enabled: Some(at("--no-kernel", false)), ..Kernel::default() }));
         }
         if let Some(endpoints) = list("--to", &self.to, problems) {
-            let destination = |endpoint| {
-                at(
-                    "--to",
-                    Destination {
-                        endpoint: Some(endpoint),
-                        ..Destination::default()
-                    },
-                )
-            };
-            raw.destinations = Some(at(
-                "--to",
-                endpoints.value.into_iter().map(destination).collect(),
-            ));
+            let destination = |endpoint| at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() });
+            raw.destinations = Some(at("--to", endpoints.value.into_iter().map(destination).collect()));
         }
-        let mut for_all = ForAll {
-            spill: one::<Bytes>("--spill", self.spill.as_ref(), problems),
-            ..ForAll::default()
-        };
+        let mut for_all = ForAll { spill: one::<Bytes>("--spill", self.spill.as_ref(), problems), ..ForAll::default() };
         for tag in &self.tags {
             self.tag(tag, &mut for_all, problems);
         }
@@ -95,12 +76,7 @@ impl Overrides {
         let accepted = "KEY=VALUE, as server=s03-rack07";
         match tag.split_once('=') {
             None => problems.add(&place, "", format!("`{shown}` has no `=`"), accepted),
-            Some(("", _)) => problems.add(
-                &place,
-                "",
-                format!("`{shown}` has no key before the `=`"),
-                accepted,
-            ),
+            Some(("", _)) => problems.add(&place, "", format!("`{shown}` has no key before the `=`"), accepted),
             Some((key, value)) => match for_all.tags.0.insert(key.to_owned(), value.to_owned()) {
                 Some(earlier) if earlier != value => {
                     let what = format!("`{}` is given twice", suggest::abbreviate(key));
@@ -113,29 +89,14 @@ impl Overrides {
 }
 
 fn at<T>(flag: &'static str, value: T) -> Located<T> {
-    Located {
-        value,
-        place: Place::Flag(flag),
-        key: String::new(),
-    }
+    Located { value, place: Place::Flag(flag), key: String::new() }
 }
 
-fn one<T: Value>(
-    flag: &'static str,
-    text: Option<&String>,
-    problems: &mut Problems,
-) -> Option<Located<T>> {
+fn one<T: Value>(flag: &'static str, text: Option<&String>, problems: &mut Problems) -> Option<Located<T>> {
     Value::read(&Node::scalar(text?, Place::Flag(flag)), "", problems)
 }
 
-fn list<T: Value>(
-    flag: &'static str,
-    texts: &[String],
-    problems: &mut Problems,
-) -> Option<Located<Vec<Located<T>>>> {
-    let items: Vec<_> = texts
-        .iter()
-        .filter_map(|text| one(flag, Some(text), problems))
-        .collect();
+fn list<T: Value>(flag: &'static str, texts: &[String], problems: &mut Problems) -> Option<Located<Vec<Located<T>>>> {
+    let items: Vec<_> = texts.iter().filter_map(|text| one(flag, Some(text), problems)).collect();
     (!items.is_empty()).then(|| at(flag, items))
 }

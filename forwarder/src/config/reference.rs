@@ -8,7 +8,8 @@ use super::raw::Raw;
 use super::value::Value;
 
 /// The line before the generated part of the page.
-pub const BEGIN: &str = "<!-- reference: printed by `ringward check --reference`; the text comes from forwarder/src/config/raw.rs -->";
+pub const BEGIN: &str =
+    "<!-- reference: printed by `ringward check --reference`; the text comes from forwarder/src/config/raw.rs -->";
 /// The line behind it.
 pub const END: &str = "<!-- end of reference -->";
 
@@ -36,11 +37,7 @@ pub fn keys() -> Vec<String> {
 }
 
 fn full_key(field: &Field, path: &str) -> String {
-    if path.is_empty() {
-        field.key.to_owned()
-    } else {
-        format!("{path}.{}", field.key)
-    }
+    if path.is_empty() { field.key.to_owned() } else { format!("{path}.{}", field.key) }
 }
 
 fn below(field: &Field, full: &str) -> String {
@@ -68,10 +65,7 @@ fn section(fields: &[Field], path: &str, out: &mut String) {
 }
 
 fn paragraph(doc: &[&str]) -> String {
-    doc.iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join("\n")
+    doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -83,26 +77,16 @@ mod tests {
         fn check(fields: &[Field], path: &str) {
             for field in fields {
                 let full = full_key(field, path);
-                assert!(
-                    paragraph(field.doc).len() > 8,
-                    "{full} has no documentation"
-                );
+                assert!(paragraph(field.doc).len() > 8, "{full} has no documentation");
                 if field.fields.is_empty() {
-                    assert_ne!(
-                        field.default,
-                        Fallback::Words(""),
-                        "{full} does not say its default"
-                    );
+                    assert_ne!(field.default, Fallback::Words(""), "{full} does not say its default");
                 }
                 check(&field.fields, &below(field, &full));
             }
         }
         check(&Raw::fields(), "");
         // The getters parse the defaults, and `expect` that they can.
-        let config = crate::config::from_text(
-            "t",
-            "destinations: [{endpoint: 'udp://h:1', spill: {bytes: 1GiB}}]",
-        );
+        let config = crate::config::from_text("t", "destinations: [{endpoint: 'udp://h:1', spill: {bytes: 1GiB}}]");
         assert!(config.is_ok(), "{config:?}");
     }
 
@@ -110,9 +94,7 @@ mod tests {
     #[test]
     fn the_page_is_up_to_date() {
         let page = include_str!("../../../docs/configuration.md");
-        let (_, rest) = page
-            .split_once(BEGIN)
-            .expect("docs/configuration.md has the line that begins the reference");
+        let (_, rest) = page.split_once(BEGIN).expect("docs/configuration.md has the line that begins the reference");
         let (reference, _) = rest.split_once(END).expect("and the line that ends it");
         assert!(
             reference.trim() == markdown().trim(),

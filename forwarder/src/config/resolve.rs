@@ -11,8 +11,7 @@ use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
 use super::raw::{Capture, Destination, ForAll, Kernel, Raw, Retry, Ring};
 use super::resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig,
-    SpillConfig,
+    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
 };
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
@@ -33,9 +32,7 @@ pub struct Environment {
 
 impl Environment {
     pub fn of_process() -> Environment {
-        Environment {
-            state_directory: std::env::var("STATE_DIRECTORY").ok(),
-        }
+        Environment { state_directory: std::env::var("STATE_DIRECTORY").ok() }
     }
 }
 
@@ -47,9 +44,7 @@ pub fn resolve(
     environment: &Environment,
     mut problems: Problems,
 ) -> Result<ResolvedConfig, Problems> {
-    let mut check = Check {
-        problems: &mut problems,
-    };
+    let mut check = Check { problems: &mut problems };
     let state_dir = check.state_dir(&raw, environment);
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
     let capture = check.capture(&raw_capture);
@@ -65,18 +60,11 @@ pub fn resolve(
         destinations,
         state_dir,
     };
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
 fn value_of<T: Clone + Default>(document: &Option<Located<T>>) -> T {
-    document
-        .as_ref()
-        .map(|located| located.value.clone())
-        .unwrap_or_default()
+    document.as_ref().map(|located| located.value.clone()).unwrap_or_default()
 }
 
 fn kernel(raw: &Kernel) -> KernelConfig {
@@ -102,12 +90,7 @@ impl Check<'_> {
             Some(first) if first.starts_with('/') => return PathBuf::from(first),
             Some(first) => {
                 let what = format!("`{first}` is not an absolute path");
-                self.problems.add(
-                    &Place::Environment("STATE_DIRECTORY"),
-                    "",
-                    what,
-                    "an absolute path",
-                );
+                self.problems.add(&Place::Environment("STATE_DIRECTORY"), "", what, "an absolute path");
             }
         }
         PathBuf::from("/var/lib/ringward")
@@ -116,11 +99,7 @@ impl Check<'_> {
     fn ring(&mut self, raw: &Ring) -> RingConfig {
         let records = raw.records();
         if records.value == Limit::AtMost(0) {
-            self.add(
-                &records,
-                "`0` holds nothing",
-                "`unlimited`, or a number from 1",
-            );
+            self.add(&records, "`0` holds nothing", "`unlimited`, or a number from 1");
         }
         RingConfig {
             bytes: self.bytes(&raw.bytes(), 64 * KIB, 64 * GIB),
@@ -139,25 +118,11 @@ impl Check<'_> {
             return;
         }
         if line.place == Place::Default {
-            let what = format!(
-                "`{}` is less than capture.max_line, which is {}",
-                ring.value, line.value
-            );
-            self.add(
-                &ring,
-                what,
-                format!("{} or more, or a smaller capture.max_line", line.value),
-            );
+            let what = format!("`{}` is less than capture.max_line, which is {}", ring.value, line.value);
+            self.add(&ring, what, format!("{} or more, or a smaller capture.max_line", line.value));
         } else {
-            let what = format!(
-                "`{}` is more than ring.bytes, which is {}",
-                line.value, ring.value
-            );
-            self.add(
-                &line,
-                what,
-                format!("{} or less, or a larger ring.bytes", ring.value),
-            );
+            let what = format!("`{}` is more than ring.bytes, which is {}", line.value, ring.value);
+            self.add(&line, what, format!("{} or less, or a larger ring.bytes", ring.value));
         }
     }
 
@@ -188,14 +153,8 @@ impl Check<'_> {
         state_dir: &Path,
     ) -> Vec<DestinationConfig> {
         let endpoint = Some(Located::default_of(Endpoint::Stdout));
-        let default = [Located::default_of(Destination {
-            endpoint,
-            ..Destination::default()
-        })];
-        let given = raw
-            .map(|list| list.value.as_slice())
-            .filter(|list| !list.is_empty())
-            .unwrap_or(&default);
+        let default = [Located::default_of(Destination { endpoint, ..Destination::default() })];
+        let given = raw.map(|list| list.value.as_slice()).filter(|list| !list.is_empty()).unwrap_or(&default);
         let mut names: BTreeMap<String, &Place> = BTreeMap::new();
         let mut stdout: Option<&Place> = None;
         let mut resolved = Vec::with_capacity(given.len());
@@ -205,21 +164,13 @@ impl Check<'_> {
             };
             let place = &destination.place;
             if let Some(first) = names.insert(config.name.clone(), place) {
-                let what = format!(
-                    "has the name `{}`, like the destination at {first}",
-                    config.name
-                );
-                let accepted =
-                    "a different `name` for each (it is the endpoint where none is given)";
+                let what = format!("has the name `{}`, like the destination at {first}", config.name);
+                let accepted = "a different `name` for each (it is the endpoint where none is given)";
                 self.add(destination, what, accepted);
             } else if config.endpoint == Endpoint::Stdout
                 && let Some(first) = stdout.replace(place)
             {
-                self.add(
-                    destination,
-                    format!("is stdout:, like the destination at {first}"),
-                    "stdout: once",
-                );
+                self.add(destination, format!("is stdout:, like the destination at {first}"), "stdout: once");
             }
             resolved.push(config);
         }
@@ -244,10 +195,7 @@ impl Check<'_> {
             return None;
         };
         let name = self.name(raw, endpoint);
-        let mut tags = raw
-            .extra_tags
-            .as_ref()
-            .map_or_else(Tags::default, |tags| tags.value.clone());
+        let mut tags = raw.extra_tags.as_ref().map_or_else(Tags::default, |tags| tags.value.clone());
         tags.overlay(for_all.tags.clone());
         Some(DestinationConfig {
             endpoint: endpoint.value.clone(),
@@ -259,10 +207,7 @@ impl Check<'_> {
                 Auto::Auto => None,
                 Auto::Given(bytes) => Some(bytes.0),
             },
-            spill: spill_bytes.map(|bytes| SpillConfig {
-                bytes,
-                dir: state_dir.join("spill").join(component(&name)),
-            }),
+            spill: spill_bytes.map(|bytes| SpillConfig { bytes, dir: state_dir.join("spill").join(component(&name)) }),
             name,
         })
     }
@@ -273,23 +218,13 @@ impl Check<'_> {
         }
         let name = endpoint.value.to_string();
         if name.len() > Name::MAX_BYTES {
-            self.add(
-                endpoint,
-                "is too long to be the destination's name as well",
-                "with a `name` beside it",
-            );
+            self.add(endpoint, "is too long to be the destination's name as well", "with a `name` beside it");
         }
         name
     }
 
     fn record_limit(&mut self, raw: &Destination) -> Option<usize> {
-        let udp = matches!(
-            raw.endpoint,
-            Some(Located {
-                value: Endpoint::Udp { .. },
-                ..
-            })
-        );
+        let udp = matches!(raw.endpoint, Some(Located { value: Endpoint::Udp { .. }, .. }));
         let most = if udp { MAX_DATAGRAM as u64 } else { GIB };
         let given = raw.max_record_bytes();
         match given.value {
@@ -307,37 +242,20 @@ impl Check<'_> {
         {
             self.add(spill, "has no `bytes`", Bytes::ACCEPTED);
         }
-        let own = raw
-            .spill
-            .as_ref()
-            .and_then(|spill| spill.value.bytes.as_ref());
+        let own = raw.spill.as_ref().and_then(|spill| spill.value.bytes.as_ref());
         // Less is gone in a moment, and the files of a spill would not divide it any more.
-        for_all
-            .spill
-            .as_ref()
-            .or(own)
-            .map(|bytes| self.bytes(bytes, MIB, 1 << 50) as u64)
+        for_all.spill.as_ref().or(own).map(|bytes| self.bytes(bytes, MIB, 1 << 50) as u64)
     }
 
     fn retry(&mut self, raw: &Retry) -> RetryConfig {
         let initial = raw.initial();
         let max = raw.max();
         if initial.value > max.value {
-            let blamed = if initial.place == Place::Default {
-                &max
-            } else {
-                &initial
-            };
-            let what = format!(
-                "waits {} at first, but {} at most",
-                initial.value, max.value
-            );
+            let blamed = if initial.place == Place::Default { &max } else { &initial };
+            let what = format!("waits {} at first, but {} at most", initial.value, max.value);
             self.add(blamed, what, "`initial` not longer than `max`");
         }
-        RetryConfig {
-            initial: self.period(&initial, "1ms", "1h"),
-            max: self.period(&max, "1ms", "1h"),
-        }
+        RetryConfig { initial: self.period(&initial, "1ms", "1h"), max: self.period(&max, "1ms", "1h") }
     }
 
     fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {
@@ -359,11 +277,7 @@ impl Check<'_> {
         } else {
             return;
         };
-        self.add(
-            given,
-            format!("`{}` is {side}", given.value),
-            format!("{least} to {most}"),
-        );
+        self.add(given, format!("`{}` is {side}", given.value), format!("{least} to {most}"));
     }
 
     fn add<T>(&mut self, at: &Located<T>, what: impl Into<String>, accepted: impl Into<String>) {
@@ -372,22 +286,13 @@ impl Check<'_> {
 
     /// Whether `key` was wrong already, in the file (or flag) of `place`.
     fn reported(&self, place: &Place, key: &str) -> bool {
-        self.problems
-            .0
-            .iter()
-            .any(|problem| problem.key == key && problem.place.same_source(place))
+        self.problems.0.iter().any(|problem| problem.key == key && problem.place.same_source(place))
     }
 }
 
 /// The distinct values of a list, in order.
-fn items<T, U: Ord>(
-    list: Option<&Located<Vec<Located<T>>>>,
-    value: impl Fn(&T) -> U,
-) -> BTreeSet<U> {
-    list.into_iter()
-        .flat_map(|list| &list.value)
-        .map(|item| value(&item.value))
-        .collect()
+fn items<T, U: Ord>(list: Option<&Located<Vec<Located<T>>>>, value: impl Fn(&T) -> U) -> BTreeSet<U> {
+    list.into_iter().flat_map(|list| &list.value).map(|item| value(&item.value)).collect()
 }
 
 /// A name as one component of a path: letters, digits, `.`, `-` and `_` stay, other bytes become `%XX`. Different names
@@ -395,8 +300,7 @@ fn items<T, U: Ord>(
 fn component(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 8);
     for (at, byte) in name.bytes().enumerate() {
-        let plain =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && at > 0);
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && at > 0);
         if plain {
             out.push(char::from(byte));
         } else {

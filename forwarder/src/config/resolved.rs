@@ -59,10 +59,7 @@ pub struct CaptureConfig {
 impl CaptureConfig {
     /// Whether there is anything to capture, so that eBPF is needed at all.
     pub fn wants_anything(&self) -> bool {
-        self.containers
-            || !self.pids.is_empty()
-            || !self.cgroups.is_empty()
-            || !self.units.is_empty()
+        self.containers || !self.pids.is_empty() || !self.cgroups.is_empty() || !self.units.is_empty()
     }
 }
 

@@ -18,10 +18,7 @@ pub struct Source {
 
 impl Source {
     pub fn new(name: &str, text: impl Into<String>) -> Source {
-        Source {
-            name: Arc::from(name),
-            text: text.into(),
-        }
+        Source { name: Arc::from(name), text: text.into() }
     }
 
     /// Reads the file at `path`; `-` is standard input.
@@ -45,25 +42,13 @@ impl Source {
         })?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             let what = format!("is larger than {}", super::units::Bytes(MAX_FILE_BYTES));
-            return Err(problem(
-                Place::File(name),
-                what,
-                "a configuration in YAML, at most 1MiB",
-            ));
+            return Err(problem(Place::File(name), what, "a configuration in YAML, at most 1MiB"));
         }
         match text(bytes) {
             Ok(text) => Ok(Source { name, text }),
             Err(Binary { line, column, byte }) => {
-                let place = Place::Spot {
-                    file: name,
-                    line,
-                    column,
-                };
-                Err(problem(
-                    place,
-                    format!("the byte 0x{byte:02x} is not text"),
-                    "YAML in UTF-8",
-                ))
+                let place = Place::Spot { file: name, line, column };
+                Err(problem(place, format!("the byte 0x{byte:02x} is not text"), "YAML in UTF-8"))
             }
         }
     }
@@ -84,10 +69,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 /// `No such file or directory`, without the number that the standard library adds.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_lowercase()
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 struct Binary {
@@ -114,10 +96,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Binary> {
 /// The place of the byte at `at`, before which all is UTF-8.
 fn binary(bytes: &[u8], at: usize) -> Binary {
     let before = &bytes[..at];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let in_line = String::from_utf8_lossy(&before[line_start..]);
     Binary {
         line: before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1,
@@ -132,13 +111,9 @@ mod tests {
 
     #[test]
     fn binary_is_located() {
-        let Err(Binary { line, column, byte }) = text(b"a: 1\n\xc3\xa4: \xff".to_vec()) else {
-            panic!()
-        };
+        let Err(Binary { line, column, byte }) = text(b"a: 1\n\xc3\xa4: \xff".to_vec()) else { panic!() };
         assert_eq!((line, column, byte), (2, 4, 0xff));
-        let Err(Binary { line, column, byte }) = text(b"\x7fELF\x02\x01".to_vec()) else {
-            panic!()
-        };
+        let Err(Binary { line, column, byte }) = text(b"\x7fELF\x02\x01".to_vec()) else { panic!() };
         assert_eq!((line, column, byte), (1, 5, 0x02));
     }
 
@@ -150,17 +125,7 @@ mod tests {
 
     #[test]
     fn missing_files_and_directories_say_why() {
-        assert!(
-            Source::read("/nonexistent/x")
-                .unwrap_err()
-                .what
-                .contains("no such file")
-        );
-        assert!(
-            Source::read("/")
-                .unwrap_err()
-                .what
-                .contains("is a directory")
-        );
+        assert!(Source::read("/nonexistent/x").unwrap_err().what.contains("no such file"));
+        assert!(Source::read("/").unwrap_err().what.contains("is a directory"));
     }
 }

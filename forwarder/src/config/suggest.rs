@@ -2,19 +2,12 @@
 
 /// ` (did you mean `x`?)`, or nothing where no word is near.
 pub fn did_you_mean(unknown: &str, known: &[&str]) -> String {
-    nearest(unknown, known)
-        .map(|word| format!(" (did you mean `{word}`?)"))
-        .unwrap_or_default()
+    nearest(unknown, known).map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default()
 }
 
 /// `text` for showing in a message: on one line, and not longer than one.
 pub fn abbreviate(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(60)
-        .collect::<String>()
-        .escape_debug()
-        .to_string();
+    let mut shown: String = text.chars().take(60).collect::<String>().escape_debug().to_string();
     if text.chars().nth(60).is_some() {
         shown.push('…');
     }
@@ -23,11 +16,7 @@ pub fn abbreviate(text: &str) -> String {
 
 /// The words in backticks, with commas.
 pub fn list(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The word nearest to `unknown`: case, `-` and `_` don't count; a third of the letters may differ.
@@ -46,10 +35,7 @@ pub fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 fn fold(word: &str) -> String {
-    word.chars()
-        .filter(|c| !matches!(c, '-' | '_'))
-        .flat_map(char::to_lowercase)
-        .collect()
+    word.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

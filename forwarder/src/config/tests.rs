@@ -10,13 +10,7 @@ fn problems(text: &str) -> Vec<String> {
 
 fn with_flags(text: &str, overrides: Overrides) -> Result<ResolvedConfig, Problems> {
     let sources = [Source::new("t.yaml", text)];
-    load_sources(
-        &sources,
-        &overrides,
-        &Environment::default(),
-        Problems::default(),
-    )
-    .map(|loaded| loaded.config)
+    load_sources(&sources, &overrides, &Environment::default(), Problems::default()).map(|loaded| loaded.config)
 }
 
 fn texts(items: &[&str]) -> Vec<String> {
@@ -26,8 +20,7 @@ fn texts(items: &[&str]) -> Vec<String> {
 #[test]
 fn the_example_says_exactly_the_defaults() {
     let example = include_str!("../../../config/ringward.yaml");
-    let shown =
-        from_text("config/ringward.yaml", example).unwrap_or_else(|problems| panic!("{problems}"));
+    let shown = from_text("config/ringward.yaml", example).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(shown, from_text("empty", "").unwrap());
 }
 
@@ -41,21 +34,15 @@ fn the_example_holds_with_everything_taken_in() {
         .map(|line| {
             let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
             match rest.strip_prefix('#') {
-                Some(setting)
-                    if setting.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') =>
-                {
+                Some(setting) if setting.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') => {
                     format!("{indent}{setting}\n")
                 }
                 _ => format!("{line}\n"),
             }
         })
         .collect();
-    let config = from_text("config/ringward.yaml", &taken_in)
-        .unwrap_or_else(|problems| panic!("{problems}"));
-    assert!(
-        config.destinations[0].spill.is_some() && !config.capture.units.is_empty(),
-        "{config:?}"
-    );
+    let config = from_text("config/ringward.yaml", &taken_in).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(config.destinations[0].spill.is_some() && !config.capture.units.is_empty(), "{config:?}");
 }
 
 #[test]
@@ -69,13 +56,7 @@ fn everything_can_be_said() {
             .as_str(),
     )
     .unwrap();
-    assert_eq!(
-        config.ring,
-        RingConfig {
-            bytes: 8 << 20,
-            records: 5
-        }
-    );
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5 });
     assert_eq!(
         config.capture,
         CaptureConfig {
@@ -92,10 +73,7 @@ fn everything_can_be_said() {
             hold_bytes: 1 << 20,
         }
     );
-    assert_eq!(
-        (config.io, config.shutdown_timeout),
-        (IoChoice::Epoll, Duration::from_secs(3))
-    );
+    assert_eq!((config.io, config.shutdown_timeout), (IoChoice::Epoll, Duration::from_secs(3)));
 }
 
 #[test]
@@ -106,27 +84,13 @@ fn destinations_resolve() {
          - {endpoint: 'tcp://h:1', name: ../up, max_record_bytes: 4096, resend_window: 64KiB, spill: {bytes: 1MiB}}\n",
     )
     .unwrap();
-    let [udp, tcp] = config.destinations.as_slice() else {
-        panic!()
-    };
+    let [udp, tcp] = config.destinations.as_slice() else { panic!() };
     assert_eq!(udp.name, "udp://127.0.0.1:12345");
     assert_eq!(udp.max_record_bytes, Some(MAX_DATAGRAM));
-    assert_eq!(
-        udp.extra_tags,
-        [("n".into(), String::new()), ("rack".into(), "07".into())].into()
-    );
-    assert_eq!(
-        udp.spill.as_ref().unwrap().dir,
-        std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345")
-    );
-    assert_eq!(
-        (tcp.max_record_bytes, tcp.resend_window),
-        (Some(4096), Some(65536))
-    );
-    assert_eq!(
-        tcp.spill.as_ref().unwrap().dir,
-        std::path::Path::new("/s/spill/%2E.%2Fup")
-    );
+    assert_eq!(udp.extra_tags, [("n".into(), String::new()), ("rack".into(), "07".into())].into());
+    assert_eq!(udp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345"));
+    assert_eq!((tcp.max_record_bytes, tcp.resend_window), (Some(4096), Some(65536)));
+    assert_eq!(tcp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/%2E.%2Fup"));
 }
 
 #[test]
@@ -148,79 +112,37 @@ fn all_problems_at_once_with_their_places() {
     let found = problems(text);
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
-        assert!(
-            found.starts_with(expected),
-            "{found}\nshould start with\n{expected}"
-        );
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
     }
 }
 
 #[test]
 fn bounds_hold_between_keys() {
     for (text, why) in [
-        (
-            "ring: {bytes: 1KiB}",
-            "ring.bytes: `1KiB` is too small; accepted: 64KiB to 64GiB",
-        ),
+        ("ring: {bytes: 1KiB}", "ring.bytes: `1KiB` is too small; accepted: 64KiB to 64GiB"),
         ("ring: {bytes: 128KiB}", "less than capture.max_line"),
-        (
-            "capture: {max_line: 8MiB}",
-            "t.yaml:1:21: capture.max_line: `8MiB` is more than ring.bytes, which is 4MiB",
-        ),
+        ("capture: {max_line: 8MiB}", "t.yaml:1:21: capture.max_line: `8MiB` is more than ring.bytes, which is 4MiB"),
         ("ring: {records: 0}", "ring.records: `0` holds nothing"),
-        (
-            "ring: {records: many}",
-            "`many` is not a number; accepted: `unlimited`, or a number",
-        ),
-        (
-            "shutdown_timeout: 2h",
-            "`2h` is too large; accepted: 0s to 1h",
-        ),
+        ("ring: {records: many}", "`many` is not a number; accepted: `unlimited`, or a number"),
+        ("shutdown_timeout: 2h", "`2h` is too large; accepted: 0s to 1h"),
         ("state_dir: here", "`here` is not an absolute path"),
         ("io: [auto]", "io: is a list; accepted: `auto`"),
         ("capture: [x]", "capture: is a list; accepted: a mapping"),
-        (
-            "- a",
-            "is a list; accepted: a mapping with the keys `state_dir`",
-        ),
-        (
-            "destinations: {endpoint: 'stdout:'}",
-            "destinations: is a mapping; accepted: a list",
-        ),
-        (
-            "destinations: [{endpoint: 'udp://h:1', retry: {initial: 1m}}]",
-            "waits 1m at first, but 30s at most",
-        ),
+        ("- a", "is a list; accepted: a mapping with the keys `state_dir`"),
+        ("destinations: {endpoint: 'stdout:'}", "destinations: is a mapping; accepted: a list"),
+        ("destinations: [{endpoint: 'udp://h:1', retry: {initial: 1m}}]", "waits 1m at first, but 30s at most"),
         (
             "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:1/'}]",
             "destinations[1]: has the name `udp://h:1`, like the destination at t.yaml:1:16",
         ),
-        (
-            "destinations: [{endpoint: 'stdout:'}, {endpoint: 'stdout:', name: x}]",
-            "is stdout:, like",
-        ),
-        (
-            "destinations: [{endpoint: 'stdout:', extraTags: {'': x}}]",
-            "holds a tag without a name",
-        ),
-        (
-            "destinations: [{endpoint: 'stdout:', extraTags: {a: [x]}}]",
-            "extraTags.a: is a list; accepted: text",
-        ),
-        (
-            "destinations: [{endpoint: 'stdout:', spill: {bytes: 1kB}}]",
-            "`1000` is too small; accepted: 1MiB to",
-        ),
-        (
-            "kernel: {enabled: yes}",
-            "`yes` is neither true nor false; accepted: `true` or `false`",
-        ),
+        ("destinations: [{endpoint: 'stdout:'}, {endpoint: 'stdout:', name: x}]", "is stdout:, like"),
+        ("destinations: [{endpoint: 'stdout:', extraTags: {'': x}}]", "holds a tag without a name"),
+        ("destinations: [{endpoint: 'stdout:', extraTags: {a: [x]}}]", "extraTags.a: is a list; accepted: text"),
+        ("destinations: [{endpoint: 'stdout:', spill: {bytes: 1kB}}]", "`1000` is too small; accepted: 1MiB to"),
+        ("kernel: {enabled: yes}", "`yes` is neither true nor false; accepted: `true` or `false`"),
     ] {
         let found = problems(text);
-        assert!(
-            found.len() == 1 && found[0].contains(why),
-            "{text}: {found:#?}\nshould be\n{why}"
-        );
+        assert!(found.len() == 1 && found[0].contains(why), "{text}: {found:#?}\nshould be\n{why}");
     }
 }
 
@@ -230,21 +152,8 @@ fn later_documents_replace_values_and_extend_lists() {
                 io: uring\nring: {records: 9}\ndestinations: [{endpoint: 'udp://h:2'}]\n";
     let config = from_text("t.yaml", text).unwrap();
     assert_eq!(config.io, IoChoice::Uring);
-    assert_eq!(
-        config.ring,
-        RingConfig {
-            bytes: 8 << 20,
-            records: 9
-        }
-    );
-    assert_eq!(
-        config
-            .destinations
-            .iter()
-            .map(|d| d.name.as_str())
-            .collect::<Vec<_>>(),
-        ["udp://h:1", "udp://h:2"]
-    );
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9 });
+    assert_eq!(config.destinations.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["udp://h:1", "udp://h:2"]);
 }
 
 #[test]
@@ -264,35 +173,17 @@ fn flags_add_to_and_override_the_file() {
     let text = "io: epoll\nkernel: {kmsg: /k}\ncapture: {pids: [9], max_line: 1KiB}\n\
                 destinations: [{endpoint: 'udp://h:1', extraTags: {rack: 7, a: b}}]";
     let config = with_flags(text, overrides).unwrap();
-    assert_eq!(
-        (config.io, config.capture.hook),
-        (IoChoice::Uring, HookChoice::Tracepoint)
-    );
-    assert_eq!(
-        (config.capture.pids, config.capture.max_line),
-        (vec![7, 9], 1 << 10)
-    );
+    assert_eq!((config.io, config.capture.hook), (IoChoice::Uring, HookChoice::Tracepoint));
+    assert_eq!((config.capture.pids, config.capture.max_line), (vec![7, 9], 1 << 10));
     assert!(!config.capture.containers && !config.kernel.enabled);
     assert_eq!(config.kernel.kmsg, std::path::Path::new("/k"));
-    let [udp, tcp] = config.destinations.as_slice() else {
-        panic!()
-    };
-    let tags = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).into(), (*v).into()))
-            .collect()
-    };
-    assert_eq!(
-        udp.extra_tags,
-        tags(&[("a", "b"), ("rack", "8"), ("server", "s03=x")])
-    );
+    let [udp, tcp] = config.destinations.as_slice() else { panic!() };
+    let tags = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    assert_eq!(udp.extra_tags, tags(&[("a", "b"), ("rack", "8"), ("server", "s03=x")]));
     assert_eq!(tcp.extra_tags, tags(&[("rack", "8"), ("server", "s03=x")]));
-    assert!([udp, tcp].iter().all(|d| {
-        d.spill
-            .as_ref()
-            .is_some_and(|s| s.bytes == 2 << 20 && s.dir.starts_with("/x"))
-    }));
+    assert!(
+        [udp, tcp].iter().all(|d| { d.spill.as_ref().is_some_and(|s| s.bytes == 2 << 20 && s.dir.starts_with("/x")) })
+    );
 }
 
 #[test]
@@ -304,12 +195,7 @@ fn flags_are_named_in_problems() {
         pids: texts(&["init"]),
         ..Overrides::default()
     };
-    let found: Vec<_> = with_flags("", overrides)
-        .unwrap_err()
-        .0
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found: Vec<_> = with_flags("", overrides).unwrap_err().0.iter().map(ToString::to_string).collect();
     for (found, expected) in found.iter().zip([
         "--io: `kqueue` is unknown; accepted: `auto`, `uring`, `epoll`",
         "--pid: `init` is not a process id",
@@ -319,10 +205,7 @@ fn flags_are_named_in_problems() {
         "--tag: `a` is given twice",
         "--to: has the name `udp://h:1`, like the destination at --to",
     ]) {
-        assert!(
-            found.starts_with(expected),
-            "{found}\nshould start with\n{expected}"
-        );
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
     }
     assert_eq!(found.len(), 7);
 }
@@ -330,30 +213,12 @@ fn flags_are_named_in_problems() {
 #[test]
 fn the_state_dir_comes_from_systemd_where_nothing_is_said() {
     let resolved = |state_directory: Option<&str>| {
-        let environment = Environment {
-            state_directory: state_directory.map(str::to_owned),
-        };
-        load_sources(
-            &[],
-            &Overrides::default(),
-            &environment,
-            Problems::default(),
-        )
+        let environment = Environment { state_directory: state_directory.map(str::to_owned) };
+        load_sources(&[], &Overrides::default(), &environment, Problems::default())
     };
-    assert_eq!(
-        resolved(None).unwrap().config.state_dir,
-        std::path::Path::new("/var/lib/ringward")
-    );
-    assert_eq!(
-        resolved(Some("/a:/b")).unwrap().config.state_dir,
-        std::path::Path::new("/a")
-    );
-    assert!(
-        resolved(Some("a"))
-            .unwrap_err()
-            .to_string()
-            .starts_with("$STATE_DIRECTORY: `a` is not an absolute")
-    );
+    assert_eq!(resolved(None).unwrap().config.state_dir, std::path::Path::new("/var/lib/ringward"));
+    assert_eq!(resolved(Some("/a:/b")).unwrap().config.state_dir, std::path::Path::new("/a"));
+    assert!(resolved(Some("a")).unwrap_err().to_string().starts_with("$STATE_DIRECTORY: `a` is not an absolute"));
 }
 
 proptest::proptest! {

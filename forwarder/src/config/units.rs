@@ -25,13 +25,8 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("TB", 1_000_000_000_000),
 ];
 
-const TIME_UNITS: [(&str, u64); 5] = [
-    ("us", 1),
-    ("ms", 1_000),
-    ("s", 1_000_000),
-    ("m", 60_000_000),
-    ("h", 3_600_000_000),
-];
+const TIME_UNITS: [(&str, u64); 5] =
+    [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 impl Bytes {
     pub const ACCEPTED: &str = "a size in bytes, as 65536, or with a unit: 64KiB, 16MiB, 1GiB (steps of 1024), 64kB, 16MB, 1GB (steps of 1000)";
@@ -44,10 +39,7 @@ impl Bytes {
             "" => 1,
             unit => factor(text, unit, &BYTE_UNITS)?,
         };
-        number
-            .checked_mul(factor)
-            .map(Bytes)
-            .ok_or_else(|| format!("`{text}` is larger than 2^64 bytes"))
+        number.checked_mul(factor).map(Bytes).ok_or_else(|| format!("`{text}` is larger than 2^64 bytes"))
     }
 }
 
@@ -71,9 +63,7 @@ impl Period {
 
 /// Digits, and the unit behind them (one space between is allowed).
 fn split(text: &str) -> Result<(u64, &str), String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err(if text.starts_with('-') {
@@ -82,29 +72,21 @@ fn split(text: &str) -> Result<(u64, &str), String> {
             format!("`{text}` does not start with a number")
         });
     }
-    let number = number
-        .parse()
-        .map_err(|_| format!("`{text}` is too large"))?;
+    let number = number.parse().map_err(|_| format!("`{text}` is too large"))?;
     Ok((number, unit.strip_prefix(' ').unwrap_or(unit)))
 }
 
 fn factor(text: &str, unit: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     match units.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => Ok(*factor),
-        None if unit.starts_with(['.', ',']) => {
-            Err(format!("`{text}` is not a whole number of units"))
-        }
+        None if unit.starts_with(['.', ',']) => Err(format!("`{text}` is not a whole number of units")),
         None => Err(format!("`{text}` has the unknown unit `{unit}`")),
     }
 }
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match BYTE_UNITS[..5]
-            .iter()
-            .rev()
-            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
-        {
+        match BYTE_UNITS[..5].iter().rev().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) if *factor > 1 => write!(f, "{}{unit}", self.0 / factor),
             _ => write!(f, "{}", self.0),
         }
@@ -115,11 +97,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whole microseconds by construction; longer than 2^64 of them can't be parsed.
         let us = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
-        match TIME_UNITS
-            .iter()
-            .rev()
-            .find(|(_, factor)| us >= *factor && us.is_multiple_of(*factor))
-        {
+        match TIME_UNITS.iter().rev().find(|(_, factor)| us >= *factor && us.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", us / factor),
             None => f.write_str("0s"),
         }
@@ -162,18 +140,11 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!(
-            Period::parse("250ms"),
-            Ok(Period(Duration::from_millis(250)))
-        );
+        assert_eq!(Period::parse("250ms"), Ok(Period(Duration::from_millis(250))));
         assert_eq!(Period::parse("0s"), Ok(Period(Duration::ZERO)));
         assert_eq!(Period::parse("1h"), Ok(Period(Duration::from_secs(3600))));
         assert!(Period::parse("10").unwrap_err().contains("no unit"));
-        assert!(
-            Period::parse("10 sec")
-                .unwrap_err()
-                .contains("unknown unit `sec`")
-        );
+        assert!(Period::parse("10 sec").unwrap_err().contains("unknown unit `sec`"));
     }
 
     proptest! {

@@ -50,17 +50,10 @@ impl<T: Scalar> Value for T {
 
     fn read(node: &Node, key: &str, problems: &mut Problems) -> Option<Self> {
         let Kind::Scalar(text) = &node.kind else {
-            problems.add(
-                &node.place,
-                key,
-                format!("is {}", node.noun()),
-                T::accepted(),
-            );
+            problems.add(&node.place, key, format!("is {}", node.noun()), T::accepted());
             return None;
         };
-        T::parse(text)
-            .map_err(|what| problems.add(&node.place, key, what, T::accepted()))
-            .ok()
+        T::parse(text).map_err(|what| problems.add(&node.place, key, what, T::accepted())).ok()
     }
 }
 
@@ -74,20 +67,12 @@ pub struct Located<T> {
 
 impl<T> Located<T> {
     pub fn default_of(value: T) -> Located<T> {
-        Located {
-            value,
-            place: Place::Default,
-            key: String::new(),
-        }
+        Located { value, place: Place::Default, key: String::new() }
     }
 
     /// Another value at the same place.
     pub fn with<U>(&self, value: U) -> Located<U> {
-        Located {
-            value,
-            place: self.place.clone(),
-            key: self.key.clone(),
-        }
+        Located { value, place: self.place.clone(), key: self.key.clone() }
     }
 }
 
@@ -98,11 +83,7 @@ impl<T: Value> Value for Located<T> {
 
     fn read(node: &Node, key: &str, problems: &mut Problems) -> Option<Self> {
         let value = T::read(node, key, problems)?;
-        Some(Located {
-            value,
-            place: node.place.clone(),
-            key: key.to_owned(),
-        })
+        Some(Located { value, place: node.place.clone(), key: key.to_owned() })
     }
 
     fn overlay(&mut self, later: Self) {
@@ -125,12 +106,7 @@ impl<T: Value> Value for Vec<T> {
 
     fn read(node: &Node, key: &str, problems: &mut Problems) -> Option<Self> {
         let Kind::List(items) = &node.kind else {
-            problems.add(
-                &node.place,
-                key,
-                format!("is {}", node.noun()),
-                Self::accepted(),
-            );
+            problems.add(&node.place, key, format!("is {}", node.noun()), Self::accepted());
             return None;
         };
         let read = |(i, item)| T::read(item, &format!("{key}[{i}]"), problems);
@@ -164,35 +140,20 @@ impl Value for Tags {
 
     fn read(node: &Node, key: &str, problems: &mut Problems) -> Option<Self> {
         let Kind::Map(entries) = &node.kind else {
-            problems.add(
-                &node.place,
-                key,
-                format!("is {}", node.noun()),
-                Self::ACCEPTED,
-            );
+            problems.add(&node.place, key, format!("is {}", node.noun()), Self::ACCEPTED);
             return None;
         };
         let mut tags = Tags::default();
         for entry in entries {
             if entry.key.is_empty() {
-                problems.add(
-                    &entry.place,
-                    key,
-                    "holds a tag without a name",
-                    Self::ACCEPTED,
-                );
+                problems.add(&entry.place, key, "holds a tag without a name", Self::ACCEPTED);
             }
             match &entry.value.kind {
                 Kind::Scalar(text) => drop(tags.0.insert(entry.key.clone(), text.clone())),
                 Kind::Null => drop(tags.0.insert(entry.key.clone(), String::new())),
                 _ => {
                     let what = format!("is {}", entry.value.noun());
-                    problems.add(
-                        &entry.value.place,
-                        &format!("{key}.{}", entry.key),
-                        what,
-                        "text",
-                    );
+                    problems.add(&entry.value.place, &format!("{key}.{}", entry.key), what, "text");
                 }
             }
         }
@@ -217,11 +178,7 @@ impl<T: Scalar> Scalar for Auto<T> {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            Ok(Auto::Auto)
-        } else {
-            T::parse(text).map(Auto::Given)
-        }
+        if text == "auto" { Ok(Auto::Auto) } else { T::parse(text).map(Auto::Given) }
     }
 }
 
@@ -241,9 +198,7 @@ impl Scalar for Limit {
         if text == "unlimited" {
             return Ok(Limit::Unlimited);
         }
-        text.parse()
-            .map(Limit::AtMost)
-            .map_err(|_| format!("`{text}` is not a number"))
+        text.parse().map(Limit::AtMost).map_err(|_| format!("`{text}` is not a number"))
     }
 }
 
@@ -331,12 +286,12 @@ pub struct Cgroup(pub String);
 
 impl Scalar for Cgroup {
     fn accepted() -> String {
-        "a cgroup as /proc/PID/cgroup shows it, as /system.slice/cron.service, or its directory in /sys/fs/cgroup".into()
+        "a cgroup as /proc/PID/cgroup shows it, as /system.slice/cron.service, or its directory in /sys/fs/cgroup"
+            .into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        if !text.starts_with('/') || text.contains('\0') || text.split('/').any(|part| part == "..")
-        {
+        if !text.starts_with('/') || text.contains('\0') || text.split('/').any(|part| part == "..") {
             return Err(format!("`{text}` is not the path of a cgroup"));
         }
         Ok(Cgroup(text.trim_end_matches('/').to_owned()))
@@ -358,11 +313,7 @@ impl Scalar for Unit {
         if text.is_empty() || text.len() > 240 || !text.chars().all(valid) {
             return Err(format!("`{text}` is not the name of a unit"));
         }
-        Ok(Unit(if text.contains('.') {
-            text.to_owned()
-        } else {
-            format!("{text}.service")
-        }))
+        Ok(Unit(if text.contains('.') { text.to_owned() } else { format!("{text}.service") }))
     }
 }
 

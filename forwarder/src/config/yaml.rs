@@ -42,10 +42,7 @@ pub struct Entry {
 
 impl Node {
     pub fn scalar(text: impl Into<String>, place: Place) -> Node {
-        Node {
-            place,
-            kind: Kind::Scalar(text.into()),
-        }
+        Node { place, kind: Kind::Scalar(text.into()) }
     }
 
     pub fn is_null(&self) -> bool {
@@ -78,18 +75,15 @@ pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Problem> {
             max_documents: 1_000,
         },
     };
-    let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| syntax_problem(file, text, &error))?;
+    let documents: Vec<Spanned<Raw>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| syntax_problem(file, text, &error))?;
     let context = Context { file, text };
     Ok(documents.into_iter().map(|raw| context.node(raw)).collect())
 }
 
 fn syntax_problem(file: &Arc<str>, text: &str, error: &serde_saphyr::Error) -> Problem {
     let location = error.location().filter(|location| location.line() > 0);
-    let place = location.as_ref().map_or_else(
-        || Place::File(file.clone()),
-        |location| spot(file, location),
-    );
+    let place = location.as_ref().map_or_else(|| Place::File(file.clone()), |location| spot(file, location));
     // The library puts the place behind its sentence, and advice for programmers; ours stands in front.
     let mut what = error.without_snippet().to_string();
     for end in [" at line ", " (line ", ", set DuplicateKeyPolicy"] {
@@ -97,28 +91,18 @@ fn syntax_problem(file: &Arc<str>, text: &str, error: &serde_saphyr::Error) -> P
             what.truncate(at);
         }
     }
-    let line =
-        location.and_then(|location| text.lines().nth(usize::try_from(location.line()).ok()? - 1));
+    let line = location.and_then(|location| text.lines().nth(usize::try_from(location.line()).ok()? - 1));
     // The one value of ours that YAML takes for a key.
     let accepted = match line {
         Some(line) if line.trim_end().ends_with(" stdout:") => "\"stdout:\", in quotes",
         _ => "",
     };
     let what = format!("not valid YAML: {}", what.replace('\n', " "));
-    Problem {
-        place,
-        key: String::new(),
-        what,
-        accepted: accepted.into(),
-    }
+    Problem { place, key: String::new(), what, accepted: accepted.into() }
 }
 
 fn spot(file: &Arc<str>, location: &Location) -> Place {
-    Place::Spot {
-        file: file.clone(),
-        line: location.line(),
-        column: location.column(),
-    }
+    Place::Spot { file: file.clone(), line: location.line(), column: location.column() }
 }
 
 struct Context<'a> {
@@ -144,10 +128,7 @@ impl Context<'_> {
                     .collect(),
             ),
         };
-        Node {
-            place: spot(self.file, &raw.referenced),
-            kind,
-        }
+        Node { place: spot(self.file, &raw.referenced), kind }
     }
 
     /// The text of a plain number or boolean, which the library hands over already converted.
@@ -252,25 +233,14 @@ mod tests {
     }
 
     fn at(line: u64, column: u64) -> Place {
-        Place::Spot {
-            file: Arc::from("t.yaml"),
-            line,
-            column,
-        }
+        Place::Spot { file: Arc::from("t.yaml"), line, column }
     }
 
     #[test]
     fn scalars_keep_the_text_as_written() {
-        let node = one(
-            "a: 07\nb: 1e3\nc: yes\nd: \"x\\ty\"\ne: 0x10\nf: 16MiB\ng: -5\nh: 1.50\ni: '12'\n",
-        );
-        let texts: Vec<_> = entries(&node)
-            .iter()
-            .map(|e| e.value.kind.clone())
-            .collect();
-        let expected = [
-            "07", "1e3", "yes", "x\ty", "0x10", "16MiB", "-5", "1.50", "12",
-        ];
+        let node = one("a: 07\nb: 1e3\nc: yes\nd: \"x\\ty\"\ne: 0x10\nf: 16MiB\ng: -5\nh: 1.50\ni: '12'\n");
+        let texts: Vec<_> = entries(&node).iter().map(|e| e.value.kind.clone()).collect();
+        let expected = ["07", "1e3", "yes", "x\ty", "0x10", "16MiB", "-5", "1.50", "12"];
         assert_eq!(texts, expected.map(|t| Kind::Scalar(t.into())));
     }
 
@@ -280,10 +250,7 @@ mod tests {
         let entries_ = entries(&node);
         assert_eq!(entries_[0].value.kind, Kind::Scalar("007".into()));
         assert_eq!(entries_[1].value.kind, Kind::Scalar("007".into()));
-        assert_eq!(
-            entries(&entries_[2].value)[0].value.kind,
-            Kind::Scalar("0010".into())
-        );
+        assert_eq!(entries(&entries_[2].value)[0].value.kind, Kind::Scalar("0010".into()));
     }
 
     #[test]
@@ -293,9 +260,7 @@ mod tests {
         assert_eq!(a.place, at(1, 1));
         let b = &entries(&a.value)[0];
         assert_eq!((&b.place, &b.value.place), (&at(2, 3), &at(2, 6)));
-        let Kind::List(items) = &entries(&node)[1].value.kind else {
-            panic!()
-        };
+        let Kind::List(items) = &entries(&node)[1].value.kind else { panic!() };
         assert_eq!(items[1].place, at(3, 8));
     }
 
@@ -304,11 +269,7 @@ mod tests {
         let nodes = parse(&Arc::from("t.yaml"), "a: 1\n---\n---\nb: 2\n").unwrap();
         assert_eq!(nodes.len(), 2);
         assert!(parse(&Arc::from("t.yaml"), "").unwrap().is_empty());
-        assert!(
-            parse(&Arc::from("t.yaml"), "# only a comment\n")
-                .unwrap()
-                .is_empty()
-        );
+        assert!(parse(&Arc::from("t.yaml"), "# only a comment\n").unwrap().is_empty());
     }
 
     #[test]

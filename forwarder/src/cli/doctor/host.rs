@@ -21,16 +21,12 @@ pub struct Mount {
 impl Host {
     /// The machine that this process runs on.
     pub fn this() -> Host {
-        Host {
-            root: PathBuf::from("/"),
-        }
+        Host { root: PathBuf::from("/") }
     }
 
     /// A machine whose root is at `root`.
     pub fn at(root: &Path) -> Host {
-        Host {
-            root: root.to_owned(),
-        }
+        Host { root: root.to_owned() }
     }
 
     /// Where the machine's `path` (absolute) is found.
@@ -43,9 +39,7 @@ impl Host {
     /// # Errors
     /// As reading does.
     pub fn text(&self, path: &str) -> io::Result<String> {
-        Ok(String::from_utf8_lossy(&fs::read(self.path(path))?)
-            .trim()
-            .to_owned())
+        Ok(String::from_utf8_lossy(&fs::read(self.path(path))?).trim().to_owned())
     }
 
     /// What is mounted, as this process sees it.
@@ -54,24 +48,16 @@ impl Host {
         text.lines()
             .filter_map(|line| {
                 let mut words = line.split(' ');
-                let (_source, at, kind, options) =
-                    (words.next()?, words.next()?, words.next()?, words.next()?);
+                let (_source, at, kind, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
                 // proc(5): spaces in paths are written as \040.
-                Some(Mount {
-                    kind: kind.into(),
-                    at: at.replace("\\040", " "),
-                    options: options.into(),
-                })
+                Some(Mount { kind: kind.into(), at: at.replace("\\040", " "), options: options.into() })
             })
             .collect()
     }
 
     /// Where a file system of `kind` is mounted first.
     pub fn mounted(&self, kind: &str) -> Option<String> {
-        self.mounts()
-            .into_iter()
-            .find(|mount| mount.kind == kind)
-            .map(|mount| mount.at)
+        self.mounts().into_iter().find(|mount| mount.kind == kind).map(|mount| mount.at)
     }
 
     /// The names (`comm`) of running processes.
@@ -81,13 +67,7 @@ impl Host {
         };
         entries
             .flatten()
-            .filter(|entry| {
-                entry
-                    .file_name()
-                    .to_string_lossy()
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit())
-            })
+            .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
             // A process that ended meanwhile has no name any more.
             .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok())
             .map(|name| name.trim_end().to_owned())

@@ -9,12 +9,9 @@ use crate::config::ResolvedConfig;
 const OLDEST: (u32, u32) = (5, 8);
 
 pub fn version(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
-    let release = host.text("/proc/sys/kernel/osrelease").unwrap_or_else(|_| {
-        rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned()
-    });
+    let release = host
+        .text("/proc/sys/kernel/osrelease")
+        .unwrap_or_else(|_| rustix::system::uname().release().to_string_lossy().into_owned());
     let item = match version_of(&release) {
         Some(version) if version >= OLDEST => DoctorItem::ok("kernel", release),
         Some(_) => DoctorItem::missing(
@@ -49,10 +46,7 @@ pub fn btf(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
 
 pub fn lockdown(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
     let item = match host.text("/sys/kernel/security/lockdown") {
-        Err(_) => DoctorItem::note(
-            "lockdown",
-            "unknown (securityfs is not mounted, or the kernel has no lockdown)",
-        ),
+        Err(_) => DoctorItem::note("lockdown", "unknown (securityfs is not mounted, or the kernel has no lockdown)"),
         Ok(text) => match text.split(['[', ']']).nth(1) {
             Some("none") => DoctorItem::ok("lockdown", "none"),
             Some("integrity") => DoctorItem::ok("lockdown", "integrity (capture is allowed)"),
@@ -113,11 +107,7 @@ pub fn kmsg(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
                      hostPath volume); `kernel: { kmsg: PATH }` where it is elsewhere; --no-kernel where it is not wanted."
                 }
             };
-            DoctorItem::missing(
-                "kmsg",
-                format!("{shown} can't be opened: {}", reason(error)),
-                advice,
-            )
+            DoctorItem::missing("kmsg", format!("{shown} can't be opened: {}", reason(error)), advice)
         }
     };
     vec![item]
@@ -125,25 +115,19 @@ pub fn kmsg(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
 
 pub(super) fn reason(error: rustix::io::Errno) -> String {
     let text = std::io::Error::from(error).to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_lowercase()
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 pub fn printk_devkmsg(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
     let item = match host.text("/proc/sys/kernel/printk_devkmsg") {
         Err(_) => DoctorItem::note("printk_devkmsg", "unknown"),
-        Ok(value) if value == "off" => DoctorItem::note(
-            "printk_devkmsg",
-            "off (what programs write to /dev/kmsg is ignored)",
-        ),
+        Ok(value) if value == "off" => {
+            DoctorItem::note("printk_devkmsg", "off (what programs write to /dev/kmsg is ignored)")
+        }
         Ok(value) if value == "on" => DoctorItem::ok("printk_devkmsg", "on"),
         Ok(value) => DoctorItem::note(
             "printk_devkmsg",
-            format!(
-                "{value} (what programs write to /dev/kmsg is limited in rate; the kernel's own messages are not)"
-            ),
+            format!("{value} (what programs write to /dev/kmsg is limited in rate; the kernel's own messages are not)"),
         ),
     };
     vec![item]
@@ -151,12 +135,7 @@ pub fn printk_devkmsg(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> 
 
 pub fn cgroups(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
     let mounts = host.mounts();
-    let at = |kind: &str| {
-        mounts
-            .iter()
-            .find(|mount| mount.kind == kind)
-            .map(|mount| mount.at.clone())
-    };
+    let at = |kind: &str| mounts.iter().find(|mount| mount.kind == kind).map(|mount| mount.at.clone());
     let item = match (at("cgroup2"), at("cgroup")) {
         (Some(v2), None) => DoctorItem::ok("cgroups", format!("v2 at {v2}")),
         (Some(v2), Some(_)) => DoctorItem::ok("cgroups", format!("hybrid: v1, and v2 at {v2}")),

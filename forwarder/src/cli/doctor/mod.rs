@@ -43,35 +43,19 @@ pub enum Status {
 
 impl DoctorItem {
     pub fn ok(name: &str, found: impl Into<String>) -> DoctorItem {
-        DoctorItem {
-            name: name.into(),
-            status: Status::Ok,
-            found: found.into(),
-            advice: None,
-        }
+        DoctorItem { name: name.into(), status: Status::Ok, found: found.into(), advice: None }
     }
 
     pub fn note(name: &str, found: impl Into<String>) -> DoctorItem {
-        DoctorItem {
-            status: Status::Note,
-            ..DoctorItem::ok(name, found)
-        }
+        DoctorItem { status: Status::Note, ..DoctorItem::ok(name, found) }
     }
 
     pub fn degraded(name: &str, found: impl Into<String>, advice: impl Into<String>) -> DoctorItem {
-        DoctorItem {
-            status: Status::Degraded,
-            advice: Some(advice.into()),
-            ..DoctorItem::ok(name, found)
-        }
+        DoctorItem { status: Status::Degraded, advice: Some(advice.into()), ..DoctorItem::ok(name, found) }
     }
 
     pub fn missing(name: &str, found: impl Into<String>, advice: impl Into<String>) -> DoctorItem {
-        DoctorItem {
-            status: Status::Missing,
-            advice: Some(advice.into()),
-            ..DoctorItem::ok(name, found)
-        }
+        DoctorItem { status: Status::Missing, advice: Some(advice.into()), ..DoctorItem::ok(name, found) }
     }
 }
 
@@ -95,20 +79,13 @@ pub const PROBES: &[Probe] = &[
 
 /// What all probes say.
 pub fn report(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
-    PROBES
-        .iter()
-        .flat_map(|probe| probe(host, config))
-        .collect()
+    PROBES.iter().flat_map(|probe| probe(host, config)).collect()
 }
 
 /// Prints the report, as a table or as JSON.
 pub(super) fn doctor(config: &ResolvedConfig, json: bool, paint: Paint) -> anyhow::Result<()> {
     let items = report(&Host::this(), config);
-    let text = if json {
-        serde_json::to_string_pretty(&items)? + "\n"
-    } else {
-        print::table(&items, paint)
-    };
+    let text = if json { serde_json::to_string_pretty(&items)? + "\n" } else { print::table(&items, paint) };
     super::print(&text)
 }
 

@@ -7,11 +7,7 @@ use crate::cli::paint::Paint;
 
 /// Columns: status, name, what was found; the advice below, indented. A last line counts.
 pub fn table(items: &[DoctorItem], paint: Paint) -> String {
-    let width = items
-        .iter()
-        .map(|item| item.name.chars().count())
-        .max()
-        .unwrap_or_default();
+    let width = items.iter().map(|item| item.name.chars().count()).max().unwrap_or_default();
     let mut out = String::new();
     for item in items {
         // Padded before it is coloured: escapes have no width.
@@ -22,10 +18,7 @@ pub fn table(items: &[DoctorItem], paint: Paint) -> String {
             Status::Degraded => paint.colour(status, AnsiColor::Yellow),
             Status::Missing => paint.colour(status, AnsiColor::Red),
         };
-        out.push_str(&format!(
-            "{status}  {:<width$}  {}\n",
-            item.name, item.found
-        ));
+        out.push_str(&format!("{status}  {:<width$}  {}\n", item.name, item.found));
         if let Some(advice) = &item.advice {
             for line in wrap(advice, 100) {
                 out.push_str(&format!("{:10}{}\n", "", paint.dim(line)));
@@ -81,9 +74,7 @@ mod tests {
         assert_eq!(lines[0], "ok        kernel             Linux 6.1");
         assert_eq!(lines[1], "missing   btf of the kernel  not there");
         assert!(
-            lines[2].starts_with("          word")
-                && lines[2].len() <= 110
-                && lines[3].contains("word"),
+            lines[2].starts_with("          word") && lines[2].len() <= 110 && lines[3].contains("word"),
             "{table}"
         );
         assert_eq!(lines.last(), Some(&"1 missing, 0 degraded."));

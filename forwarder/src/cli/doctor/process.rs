@@ -11,22 +11,10 @@ use crate::config::ResolvedConfig;
 
 /// What Ringward uses, and what does not work without it.
 const CAPABILITIES: [(Capability, &str); 5] = [
-    (
-        Capability::CAP_BPF,
-        "capture by eBPF does not work: programs can't be loaded",
-    ),
-    (
-        Capability::CAP_PERFMON,
-        "capture by eBPF does not work: programs can't be attached",
-    ),
-    (
-        Capability::CAP_SYS_PTRACE,
-        "the output of other users' processes can't be recognised (/proc/PID/fd is closed)",
-    ),
-    (
-        Capability::CAP_SYSLOG,
-        "the kernel's log can't be read where kernel.dmesg_restrict is on",
-    ),
+    (Capability::CAP_BPF, "capture by eBPF does not work: programs can't be loaded"),
+    (Capability::CAP_PERFMON, "capture by eBPF does not work: programs can't be attached"),
+    (Capability::CAP_SYS_PTRACE, "the output of other users' processes can't be recognised (/proc/PID/fd is closed)"),
+    (Capability::CAP_SYSLOG, "the kernel's log can't be read where kernel.dmesg_restrict is on"),
     (
         Capability::CAP_SYS_ADMIN,
         "tracefs and bpffs can't be mounted where they are missing, and kernels before 5.8 refuse BPF",
@@ -64,32 +52,16 @@ pub fn state_dir(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
     let shown = config.state_dir.display();
     let path = host.path(&config.state_dir.to_string_lossy());
     // The nearest directory that is there: the rest is created at start.
-    let existing = path
-        .ancestors()
-        .find(|ancestor| ancestor.exists())
-        .unwrap_or(Path::new("/"));
+    let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
     let item = if !existing.is_dir() {
-        DoctorItem::missing(
-            "state_dir",
-            format!("{} is not a directory", existing.display()),
-            elsewhere(),
-        )
+        DoctorItem::missing("state_dir", format!("{} is not a directory", existing.display()), elsewhere())
     } else {
         let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
         match rustix::fs::accessat(CWD, existing, access, AtFlags::EACCESS) {
-            Ok(()) if existing == path => {
-                DoctorItem::ok("state_dir", format!("{shown} can be written"))
-            }
-            Ok(()) => DoctorItem::ok(
-                "state_dir",
-                format!("{shown} is not there yet, and can be created"),
-            ),
+            Ok(()) if existing == path => DoctorItem::ok("state_dir", format!("{shown} can be written")),
+            Ok(()) => DoctorItem::ok("state_dir", format!("{shown} is not there yet, and can be created")),
             Err(error) => {
-                let found = format!(
-                    "{} can't be written: {}",
-                    existing.display(),
-                    super::kernel::reason(error)
-                );
+                let found = format!("{} can't be written: {}", existing.display(), super::kernel::reason(error));
                 DoctorItem::missing("state_dir", found, elsewhere())
             }
         }
@@ -102,8 +74,7 @@ fn elsewhere() -> &'static str {
 }
 
 pub fn limits(_host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
-    let shown =
-        |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+    let shown = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
     let files = getrlimit(Resource::Nofile);
     // Each container takes a few descriptors while it is found and its log file followed.
     let files = match files.current {
@@ -120,10 +91,9 @@ pub fn limits(_host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
         "locked memory",
         match locked {
             None => "unlimited".to_owned(),
-            Some(bytes) => format!(
-                "{} (io_uring's fixed buffers count against it)",
-                crate::config::units::Bytes(bytes)
-            ),
+            Some(bytes) => {
+                format!("{} (io_uring's fixed buffers count against it)", crate::config::units::Bytes(bytes))
+            }
         },
     );
     vec![files, locked]

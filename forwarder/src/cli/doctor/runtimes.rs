@@ -24,29 +24,14 @@ const RUNTIMES: [Runtime; 4] = [
         ],
         processes: &["containerd", "containerd-shim"],
     },
-    Runtime {
-        name: "CRI-O",
-        sockets: &["/run/crio/crio.sock"],
-        processes: &["crio"],
-    },
-    Runtime {
-        name: "Docker",
-        sockets: &["/run/docker.sock"],
-        processes: &["dockerd"],
-    },
-    Runtime {
-        name: "Podman",
-        sockets: &["/run/podman/podman.sock"],
-        processes: &["podman", "conmon"],
-    },
+    Runtime { name: "CRI-O", sockets: &["/run/crio/crio.sock"], processes: &["crio"] },
+    Runtime { name: "Docker", sockets: &["/run/docker.sock"], processes: &["dockerd"] },
+    Runtime { name: "Podman", sockets: &["/run/podman/podman.sock"], processes: &["podman", "conmon"] },
 ];
 
 pub fn runtimes(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
     let running: BTreeSet<String> = host.process_names().into_iter().collect();
-    let mut items: Vec<_> = RUNTIMES
-        .iter()
-        .filter_map(|runtime| look(runtime, host, &running))
-        .collect();
+    let mut items: Vec<_> = RUNTIMES.iter().filter_map(|runtime| look(runtime, host, &running)).collect();
     if items.is_empty() {
         let found = if config.capture.containers {
             "none found (containers of any runtime are captured when they start)"
@@ -59,15 +44,9 @@ pub fn runtimes(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
 }
 
 fn look(runtime: &Runtime, host: &Host, running: &BTreeSet<String>) -> Option<DoctorItem> {
-    let socket = runtime
-        .sockets
-        .iter()
-        .find(|socket| host.path(socket).exists());
+    let socket = runtime.sockets.iter().find(|socket| host.path(socket).exists());
     // `containerd-shim-runc-v2` is kept as `containerd-shim`.
-    let process = runtime
-        .processes
-        .iter()
-        .find(|name| running.contains(**name));
+    let process = runtime.processes.iter().find(|name| running.contains(**name));
     let found = match (socket, process) {
         (Some(socket), Some(process)) => format!("{process} runs, socket {socket}"),
         (Some(socket), None) => format!("socket {socket}, no process seen"),

@@ -22,11 +22,7 @@ impl Tree {
 
     fn find(&self, name: &str) -> DoctorItem {
         let items = report(&self.host(), &config());
-        items
-            .iter()
-            .find(|item| item.name == name)
-            .unwrap_or_else(|| panic!("no {name}: {items:#?}"))
-            .clone()
+        items.iter().find(|item| item.name == name).unwrap_or_else(|| panic!("no {name}: {items:#?}")).clone()
     }
 }
 
@@ -37,22 +33,10 @@ fn config() -> ResolvedConfig {
 #[test]
 fn this_machine_can_be_looked_at() {
     let items = report(&Host::this(), &config());
-    for name in [
-        "kernel",
-        "btf",
-        "lockdown",
-        "tracefs",
-        "bpffs",
-        "cap_bpf",
-        "kmsg",
-        "cgroups",
-        "state_dir",
-        "open files",
-    ] {
-        assert!(
-            items.iter().any(|item| item.name == name),
-            "{name}: {items:#?}"
-        );
+    for name in
+        ["kernel", "btf", "lockdown", "tracefs", "bpffs", "cap_bpf", "kmsg", "cgroups", "state_dir", "open files"]
+    {
+        assert!(items.iter().any(|item| item.name == name), "{name}: {items:#?}");
     }
     for item in items {
         let needs_advice = matches!(item.status, Status::Degraded | Status::Missing);
@@ -73,19 +57,11 @@ fn an_empty_machine_lacks_everything_and_is_told_how_to_get_it() {
     ] {
         let item = tree.find(name);
         assert_eq!(item.status, status, "{item:?}");
-        assert!(
-            item.advice
-                .as_ref()
-                .is_some_and(|text| text.contains(advice)),
-            "{item:?}"
-        );
+        assert!(item.advice.as_ref().is_some_and(|text| text.contains(advice)), "{item:?}");
     }
     assert_eq!(tree.find("lockdown").status, Status::Note);
     assert_eq!(tree.find("container runtimes").status, Status::Note);
-    assert_eq!(
-        tree.find("state_dir").found,
-        "/var/lib/ringward is not there yet, and can be created"
-    );
+    assert_eq!(tree.find("state_dir").found, "/var/lib/ringward is not there yet, and can be created");
 }
 
 #[test]
@@ -97,10 +73,7 @@ fn what_is_there_is_found() {
         ("/proc/12/comm", "dockerd\n"),
         ("/proc/13/comm", "containerd-shim\n"),
         ("/run/crio/crio.sock", ""),
-        (
-            "/sys/kernel/security/lockdown",
-            "none [integrity] confidentiality\n",
-        ),
+        ("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
         ("/sys/kernel/btf/vmlinux", ""),
         ("/dev/kmsg", ""),
         ("/proc/sys/kernel/printk_devkmsg", "ratelimit\n"),
@@ -111,10 +84,7 @@ fn what_is_there_is_found() {
         ("tracefs", "mounted at /sys/kernel/tracing"),
         ("bpffs", "mounted at /my bpf"),
         ("Docker", "dockerd runs, no socket at its usual place"),
-        (
-            "containerd",
-            "containerd-shim runs, no socket at its usual place",
-        ),
+        ("containerd", "containerd-shim runs, no socket at its usual place"),
         ("CRI-O", "socket /run/crio/crio.sock, no process seen"),
         ("lockdown", "integrity (capture is allowed)"),
         ("kernel", "6.12.0"),
@@ -129,10 +99,7 @@ fn what_is_there_is_found() {
 #[test]
 fn confidentiality_and_cgroup_versions() {
     let tree = Tree::new(&[
-        (
-            "/sys/kernel/security/lockdown",
-            "none integrity [confidentiality]",
-        ),
+        ("/sys/kernel/security/lockdown", "none integrity [confidentiality]"),
         ("/proc/self/mounts", "c /sys/fs/cgroup cgroup2 rw 0 0\n"),
     ]);
     assert_eq!(tree.find("lockdown").status, Status::Degraded);
@@ -146,23 +113,13 @@ fn a_state_dir_below_a_file_is_missing() {
     let tree = Tree::new(&[("/var/lib/ringward", "a file")]);
     let item = tree.find("state_dir");
     assert_eq!(item.status, Status::Missing);
-    assert!(
-        item.found.ends_with("/var/lib/ringward is not a directory"),
-        "{item:?}"
-    );
+    assert!(item.found.ends_with("/var/lib/ringward is not a directory"), "{item:?}");
 }
 
 #[test]
 fn json_has_the_documented_shape() {
     let item = DoctorItem::missing("btf", "no file", "get it");
     let json = serde_json::to_string(&item).unwrap();
-    assert_eq!(
-        json,
-        r#"{"name":"btf","status":"missing","found":"no file","advice":"get it"}"#
-    );
-    assert!(
-        !serde_json::to_string(&DoctorItem::ok("a", "b"))
-            .unwrap()
-            .contains("advice")
-    );
+    assert_eq!(json, r#"{"name":"btf","status":"missing","found":"no file","advice":"get it"}"#);
+    assert!(!serde_json::to_string(&DoctorItem::ok("a", "b")).unwrap().contains("advice"));
 }
