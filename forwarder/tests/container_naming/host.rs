@@ -78,6 +78,17 @@ impl Drop for Daemon {
     }
 }
 
+/// Runs commands when the test ends, also by a panic; what they say is of no interest then.
+pub struct Cleanup<F: FnMut() -> Vec<Command>>(pub F);
+
+impl<F: FnMut() -> Vec<Command>> Drop for Cleanup<F> {
+    fn drop(&mut self) {
+        for mut command in (self.0)() {
+            let _ = command.stdin(Stdio::null()).output();
+        }
+    }
+}
+
 /// Makes a root file system of busybox below `directory`.
 pub fn root_fs(directory: &Path) -> PathBuf {
     let root = directory.join("rootfs");
@@ -103,7 +114,7 @@ pub fn image(directory: &Path) -> PathBuf {
     let digest = digest.split(' ').next().unwrap();
     let config = serde_json::json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux",
-        "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
+        "config": {"Cmd": ["/bin/sleep", "100000"], "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
     fs::write(archive.join("config.json"), config.to_string()).unwrap();

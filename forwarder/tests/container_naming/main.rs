@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use host::{Daemon, IMAGE, can_run, event, image, run, wait_for};
+use host::{Cleanup, Daemon, IMAGE, can_run, event, image, run, wait_for};
 use ringward::record::Stream;
 use ringward::source::container::{
     ContainerIdentity, LogFormat, Named, Namer, Proc, Reason, RunningContainer, Runtime,
@@ -33,14 +33,15 @@ fn name_of(namer: &Namer, event: &ringward::source::container::ExecEvent) -> Con
 fn scanned(id: &str) -> RunningContainer {
     let found: Vec<_> = namer().scan_running().into_iter().filter(|c| c.identity.id == id).collect();
     assert_eq!(found.len(), 1, "{id}: {found:?}");
-    found.into_iter().next().unwrap()
+    let container = found.into_iter().next().unwrap();
+    let proc = Proc::new("/proc");
+    assert!(container.stdio.iter().all(|(_, identity)| proc.has_writer(identity, &container.pids)));
+    container
 }
 
 fn assert_two_pipes(container: &RunningContainer) {
     let streams: Vec<_> = container.stdio.iter().map(|(stream, identity)| (*stream, identity.is_tty)).collect();
     assert_eq!(streams, [(Stream::Stdout, false), (Stream::Stderr, false)]);
-    let proc = Proc::new("/proc");
-    assert!(container.stdio.iter().all(|(_, identity)| proc.has_writer(identity, &container.pids)));
 }
 
 /// The stream's bytes in the container's log, once there are `length` of them.
@@ -108,6 +109,18 @@ impl Containerd {
         let list = run(self.ctr(namespace).args(["task", "ls"]));
         let line = list.lines().find(|line| line.split_whitespace().next() == Some(id));
         line.unwrap_or_else(|| panic!("{id}: {list}")).split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Containerd {
+    /// Shims outlive containerd: what a failed test left is ended first.
+    fn drop(&mut self) {
+        for namespace in ["default", "k8s.io"] {
+            let Ok(list) = self.ctr(namespace).args(["task", "ls", "-q"]).output() else { continue };
+            for id in String::from_utf8_lossy(&list.stdout).lines() {
+                let _ = self.ctr(namespace).args(["task", "rm", "-f", id]).output();
+            }
+        }
     }
 }
 
@@ -278,6 +291,11 @@ fn podman() {
         command
     };
     run(podman().args(["load", "-i"]).arg(image(directory.path())));
+    let _cleanup = Cleanup(|| {
+        let mut remove = podman();
+        remove.args(["rm", "-f", "-a", "-t", "0"]);
+        vec![remove]
+    });
     let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
     let mut command = podman();
     command.args(["run", "-d", "--network", "none", "--log-driver", "k8s-file", "--name", "pod_web"]).args(limits);
@@ -291,6 +309,7 @@ fn podman() {
     let text = logged(&identity, 7);
     let conmon = namer.name(&event(first.parent));
     run(podman().args(["rm", "-f", "-t", "0", &id]));
+    wait_for("the end of conmon", || (!Path::new(&format!("/proc/{}", first.parent)).exists()).then_some(()));
     let gone = name_of(&namer, &first);
 
     assert_eq!((identity.id.as_str(), identity.name.as_str()), (id.as_str(), "pod_web"));
@@ -323,6 +342,11 @@ fn runc_by_hand() {
         command.arg("--root").arg(at("state"));
         command
     };
+    let _cleanup = Cleanup(|| {
+        let mut delete = runc();
+        delete.args(["delete", "-f", &id]);
+        vec![delete]
+    });
     let mut command = runc();
     let daemon = Daemon::start(command.arg("run").arg("--bundle").arg(directory.path()).arg(&id), &at("out"));
     let pid = wait_for("runc", || {
