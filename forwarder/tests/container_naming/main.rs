@@ -308,8 +308,10 @@ fn podman() {
     let running = scanned(&id);
     let text = logged(&identity, 7);
     let conmon = namer.name(&event(first.parent));
-    run(podman().args(["rm", "-f", "-t", "0", &id]));
+    kill(pid);
     wait_for("the end of conmon", || (!Path::new(&format!("/proc/{}", first.parent)).exists()).then_some(()));
+    let ended = name_of(&namer, &first);
+    run(podman().args(["rm", "-f", "-t", "0", &id]));
     let gone = name_of(&namer, &first);
 
     assert_eq!((identity.id.as_str(), identity.name.as_str()), (id.as_str(), "pod_web"));
@@ -319,6 +321,8 @@ fn podman() {
     assert_eq!(running.identity, identity);
     assert_two_pipes(&running);
     assert!(matches!(conmon, Named::NotContainer(_)), "{conmon:?}");
+    assert_eq!((ended.name.as_str(), ended.resolved), ("pod_web", true), "by the storage that was learned");
+    assert_eq!(ended.log, identity.log);
     assert_eq!((gone.id.as_str(), gone.runtime, gone.resolved), (id.as_str(), Runtime::Podman, false));
 }
 

@@ -51,10 +51,13 @@ fn errors_say_what_there_is() {
 
 #[test]
 fn a_real_process_with_pipes() {
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
     let mut child =
         Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // Spawning returns after exec, so the descriptors are the child's own by now.
+    // An answer proves that it runs; right after exec its command line may still be empty.
+    child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let selected = by_pid(&Proc::new("/proc"), child.id()).unwrap();
     drop(child.stdin.take());
     child.wait().unwrap();
