@@ -38,7 +38,8 @@ pub enum EndpointError {
 const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
 
 impl Endpoint {
-    pub const ACCEPTED: &str = "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
+    pub const ACCEPTED: &str =
+        "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
 
     /// # Errors
     /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
@@ -88,7 +89,9 @@ impl Endpoint {
             Some(port) => match port.parse::<u16>() {
                 // `+514` parses as a number, too.
                 Ok(number) if number > 0 && !port.starts_with('+') => number,
-                _ => return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port) }),
+                _ => {
+                    return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port) });
+                }
             },
         };
         Ok(make(host, port))
@@ -121,11 +124,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Tcp { host, port } => ("tcp", host, port),
             Endpoint::Stdout => return f.write_str("stdout:"),
         };
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 

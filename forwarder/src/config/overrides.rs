@@ -60,9 +60,7 @@ impl Overrides {
                 Some(at("--no-kernel", Kernel { enabled: Some(at("--no-kernel", false)), ..Kernel::default() }));
         }
         if let Some(endpoints) = list("--to", &self.to, problems) {
-            let destination = |endpoint| {
-                at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() })
-            };
+            let destination = |endpoint| at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() });
             raw.destinations = Some(at("--to", endpoints.value.into_iter().map(destination).collect()));
         }
         let mut for_all = ForAll { spill: one::<Bytes>("--spill", self.spill.as_ref(), problems), ..ForAll::default() };
@@ -98,11 +96,7 @@ fn one<T: Value>(flag: &'static str, text: Option<&String>, problems: &mut Probl
     Value::read(&Node::scalar(text?, Place::Flag(flag)), "", problems)
 }
 
-fn list<T: Value>(
-    flag: &'static str,
-    texts: &[String],
-    problems: &mut Problems,
-) -> Option<Located<Vec<Located<T>>>> {
+fn list<T: Value>(flag: &'static str, texts: &[String], problems: &mut Problems) -> Option<Located<Vec<Located<T>>>> {
     let items: Vec<_> = texts.iter().filter_map(|text| one(flag, Some(text), problems)).collect();
     (!items.is_empty()).then(|| at(flag, items))
 }

@@ -8,7 +8,8 @@ use super::raw::Raw;
 use super::value::Value;
 
 /// The line before the generated part of the page.
-pub const BEGIN: &str = "<!-- reference: printed by `ringward check --reference`; the text comes from forwarder/src/config/raw.rs -->";
+pub const BEGIN: &str =
+    "<!-- reference: printed by `ringward check --reference`; the text comes from forwarder/src/config/raw.rs -->";
 /// The line behind it.
 pub const END: &str = "<!-- end of reference -->";
 

@@ -34,7 +34,11 @@ impl Source {
             accepted: accepted.into(),
         };
         let bytes = read(path).map_err(|error| {
-            problem(Place::File(name.clone()), format!("can't be read: {}", reason(&error)), "a readable file, or `-` for standard input")
+            problem(
+                Place::File(name.clone()),
+                format!("can't be read: {}", reason(&error)),
+                "a readable file, or `-` for standard input",
+            )
         })?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             let what = format!("is larger than {}", super::units::Bytes(MAX_FILE_BYTES));

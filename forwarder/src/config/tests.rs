@@ -34,7 +34,9 @@ fn the_example_holds_with_everything_taken_in() {
         .map(|line| {
             let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
             match rest.strip_prefix('#') {
-                Some(setting) if setting.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') => format!("{indent}{setting}\n"),
+                Some(setting) if setting.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') => {
+                    format!("{indent}{setting}\n")
+                }
                 _ => format!("{line}\n"),
             }
         })
@@ -129,7 +131,10 @@ fn bounds_hold_between_keys() {
         ("- a", "is a list; accepted: a mapping with the keys `state_dir`"),
         ("destinations: {endpoint: 'stdout:'}", "destinations: is a mapping; accepted: a list"),
         ("destinations: [{endpoint: 'udp://h:1', retry: {initial: 1m}}]", "waits 1m at first, but 30s at most"),
-        ("destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:1/'}]", "destinations[1]: has the name `udp://h:1`, like the destination at t.yaml:1:16"),
+        (
+            "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:1/'}]",
+            "destinations[1]: has the name `udp://h:1`, like the destination at t.yaml:1:16",
+        ),
         ("destinations: [{endpoint: 'stdout:'}, {endpoint: 'stdout:', name: x}]", "is stdout:, like"),
         ("destinations: [{endpoint: 'stdout:', extraTags: {'': x}}]", "holds a tag without a name"),
         ("destinations: [{endpoint: 'stdout:', extraTags: {a: [x]}}]", "extraTags.a: is a list; accepted: text"),
@@ -176,7 +181,9 @@ fn flags_add_to_and_override_the_file() {
     let tags = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     assert_eq!(udp.extra_tags, tags(&[("a", "b"), ("rack", "8"), ("server", "s03=x")]));
     assert_eq!(tcp.extra_tags, tags(&[("rack", "8"), ("server", "s03=x")]));
-    assert!([udp, tcp].iter().all(|d| d.spill.as_ref().is_some_and(|s| s.bytes == 2 << 20 && s.dir.starts_with("/x"))));
+    assert!(
+        [udp, tcp].iter().all(|d| { d.spill.as_ref().is_some_and(|s| s.bytes == 2 << 20 && s.dir.starts_with("/x")) })
+    );
 }
 
 #[test]

@@ -29,8 +29,7 @@ const TIME_UNITS: [(&str, u64); 5] =
     [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 impl Bytes {
-    pub const ACCEPTED: &str =
-        "a size in bytes, as 65536, or with a unit: 64KiB, 16MiB, 1GiB (steps of 1024), 64kB, 16MB, 1GB (steps of 1000)";
+    pub const ACCEPTED: &str = "a size in bytes, as 65536, or with a unit: 64KiB, 16MiB, 1GiB (steps of 1024), 64kB, 16MB, 1GB (steps of 1000)";
 
     /// # Errors
     /// A sentence without the accepted forms, as "`12 parsecs` has the unknown unit `parsecs`".
@@ -87,7 +86,7 @@ fn factor(text: &str, unit: &str, units: &[(&str, u64)]) -> Result<u64, String> 
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match BYTE_UNITS[..5].iter().rev().find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0) {
+        match BYTE_UNITS[..5].iter().rev().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) if *factor > 1 => write!(f, "{}{unit}", self.0 / factor),
             _ => write!(f, "{}", self.0),
         }
@@ -98,7 +97,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whole microseconds by construction; longer than 2^64 of them can't be parsed.
         let us = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
-        match TIME_UNITS.iter().rev().find(|(_, factor)| us >= *factor && us % factor == 0) {
+        match TIME_UNITS.iter().rev().find(|(_, factor)| us >= *factor && us.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", us / factor),
             None => f.write_str("0s"),
         }

@@ -286,7 +286,8 @@ pub struct Cgroup(pub String);
 
 impl Scalar for Cgroup {
     fn accepted() -> String {
-        "a cgroup as /proc/PID/cgroup shows it, as /system.slice/cron.service, or its directory in /sys/fs/cgroup".into()
+        "a cgroup as /proc/PID/cgroup shows it, as /system.slice/cron.service, or its directory in /sys/fs/cgroup"
+            .into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -75,8 +75,8 @@ pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Node>, Problem> {
             max_documents: 1_000,
         },
     };
-    let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| syntax_problem(file, text, &error))?;
+    let documents: Vec<Spanned<Raw>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| syntax_problem(file, text, &error))?;
     let context = Context { file, text };
     Ok(documents.into_iter().map(|raw| context.node(raw)).collect())
 }

@@ -98,10 +98,10 @@ impl Namer {
         match membership {
             Membership::Container(found) => Named::Container(self.by_reference(event, &found)),
             Membership::Monitor => Named::NotContainer(Reason::Monitor),
-            Membership::Unit(unit) => self.by_pid_only(event).map_or_else(|| Named::NotContainer(refuse(unit)), Named::Container),
-            Membership::Root => {
-                self.by_pid_only(event).map_or(Named::NotContainer(Reason::NoCgroup), Named::Container)
+            Membership::Unit(unit) => {
+                self.by_pid_only(event).map_or_else(|| Named::NotContainer(refuse(unit)), Named::Container)
             }
+            Membership::Root => self.by_pid_only(event).map_or(Named::NotContainer(Reason::NoCgroup), Named::Container),
         }
     }
 
@@ -111,7 +111,8 @@ impl Namer {
         let leaves = [event.cgroup_leaf.as_str(), event.cgroup_v1_leaf.as_str()];
         let text = self.proc.cgroup(event.pid).filter(|text| {
             let mut known = leaves.iter().filter(|leaf| !leaf.is_empty()).peekable();
-            known.peek().is_none() || known.any(|leaf| paths(text).any(|path| path.split('/').any(|part| part == *leaf)))
+            known.peek().is_none()
+                || known.any(|leaf| paths(text).any(|path| path.split('/').any(|part| part == *leaf)))
         });
         let now = text.as_deref().map(parse_proc_cgroup);
         if let Some(Membership::Container(found)) = &now
@@ -132,7 +133,8 @@ impl Namer {
         }
         // Gone: an arbitrary leaf is believed unless the parent or init sits in a cgroup of that name.
         let host = [event.parent, 1].map(|pid| self.proc.cgroup(pid).unwrap_or_default());
-        let of_host = |leaf: &str| host.iter().any(|text| paths(text).any(|path| path.rsplit('/').next() == Some(leaf)));
+        let of_host =
+            |leaf: &str| host.iter().any(|text| paths(text).any(|path| path.rsplit('/').next() == Some(leaf)));
         let [unified, v1] = by_leaf;
         match (unified, v1) {
             (Membership::Root, v1) if event.cgroup_v1_leaf.is_empty() || !of_host(&event.cgroup_v1_leaf) => v1,
@@ -285,8 +287,9 @@ impl Namer {
             bundle.describe(&self.proc, pid, &mut identity);
         }
         // While `runc run` starts a container its state is not written yet: then the event's process is the first.
-        identity.init_pid =
-            self.host_pid(event, state.map(|state| state.init_process_pid).filter(|&init| init != 0)).or(Some(event.pid));
+        identity.init_pid = self
+            .host_pid(event, state.map(|state| state.init_process_pid).filter(|&init| init != 0))
+            .or(Some(event.pid));
         identity
     }
 

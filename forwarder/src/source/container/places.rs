@@ -22,7 +22,8 @@ const TASKS: [&str; 4] = [
     "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io",
 ];
 /// Where CRI-O and rootful Podman keep bundles: `<place>/<id>/userdata`.
-const STORAGE: [&str; 2] = ["/run/containers/storage/overlay-containers", "/var/lib/containers/storage/overlay-containers"];
+const STORAGE: [&str; 2] =
+    ["/run/containers/storage/overlay-containers", "/var/lib/containers/storage/overlay-containers"];
 const DOCKER: [&str; 1] = ["/var/lib/docker/containers"];
 const RUNC: [&str; 1] = ["/run/runc"];
 

@@ -122,7 +122,7 @@ impl Proc {
     fn writes_to(&self, pid: u32, identity: &StdioIdentity) -> bool {
         let Ok(entries) = fs::read_dir(self.path(pid, "fd")) else { return false };
         entries.flatten().any(|entry| {
-            identity_of(&entry.path()).as_ref() == Some(identity)
+            identity_of(&entry.path()).is_some_and(|found| (found.dev, found.ino) == (identity.dev, identity.ino))
                 && fs::read_to_string(self.path(pid, "fdinfo").join(entry.file_name()))
                     .is_ok_and(|info| is_writable(&info))
         })

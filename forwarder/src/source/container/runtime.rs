@@ -118,8 +118,8 @@ fn runc(arguments: &[String]) -> Option<Runc> {
                 "bundle" | "b" => runc.bundle = Some(take().into()),
                 // Options that take a value, before the command and after it.
                 "log" | "log-format" | "criu" | "rootless" | "console-socket" | "pid-file" | "preserve-fds"
-                | "cgroup-manager" | "process" | "p" | "cwd" | "env" | "e" | "user" | "u" | "additional-gids"
-                | "g" | "cap" | "c" | "cgroup" | "apparmor" | "process-label" | "f" | "config" => drop(take().len()),
+                | "cgroup-manager" | "process" | "p" | "cwd" | "env" | "e" | "user" | "u" | "additional-gids" | "g"
+                | "cap" | "c" | "cgroup" | "apparmor" | "process-label" | "f" | "config" => drop(take().len()),
                 _ => {}
             }
         } else if command.is_none() {

@@ -33,7 +33,8 @@ fn similar_text(similar: &[String]) -> String {
 pub fn by_pid(proc: &Proc, pid: u32) -> Result<Selected, SelectError> {
     proc.status(pid).ok_or(SelectError::NoProcess(pid))?;
     let command = proc.cmdline(pid).first().cloned().unwrap_or_default();
-    let name = command.rsplit('/').next().filter(|name| !name.is_empty()).map_or_else(|| pid.to_string(), str::to_owned);
+    let name =
+        command.rsplit('/').next().filter(|name| !name.is_empty()).map_or_else(|| pid.to_string(), str::to_owned);
     Ok(Selected { pid, name, stdio: proc.streams(pid) })
 }
 
