@@ -1,0 +1,96 @@
+//! A container's stdio becomes a target before its first instruction runs.
+//!
+//! The first exec in a mount namespace other than the host's is the runtime starting the container's program:
+//! its descriptors 1 and 2 are the container's stdout and stderr. Later programs in the same namespace (shells'
+//! pipelines, `kubectl exec`) have pipes of their own, which are not container output. User space confirms,
+//! names or rejects what is registered here.
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
+    macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
+use forwarder_common::{CGROUP_NAME_LEN, ChunkHeader, ExecRecord, Kind, PipeKey, Target};
+
+use crate::{
+    emit::{add, count_dropped, emit},
+    kernel,
+    maps::{NEXT_TARGET, SCRATCH, SEEN_NAMESPACES, Scratch, TARGETS, setting},
+};
+
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn container_exec(_ctx: RawTracePointContext) -> i32 {
+    let _ = on_exec();
+    0
+}
+
+#[inline(always)]
+fn on_exec() -> Option<()> {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let (inum, sequence) = kernel::mount_namespace(task)?;
+    if inum == setting!(host_mnt_inum) || setting!(register_at_exec) == 0 {
+        return None;
+    }
+    if SEEN_NAMESPACES.insert(sequence, 1, u64::from(BPF_NOEXIST)).is_err() {
+        return None;
+    }
+    let scratch = SCRATCH.get_ptr_mut(Scratch::Exec as u32)?;
+    // SAFETY: this CPU's buffer of this program; an ExecRecord is far smaller than its data.
+    let (header, record) = unsafe { (&mut (*scratch).header, &mut *(&raw mut (*scratch).data).cast::<ExecRecord>()) };
+    let (stdout, stdout_tty) = register(task, 1);
+    let (stderr, stderr_tty) = register(task, 2);
+    if stdout.1 == 0 && stderr.1 == 0 {
+        return None;
+    }
+    record.process = (bpf_get_current_pid_tgid() >> 32) as u32;
+    record.parent = kernel::parent_of(task).unwrap_or(0);
+    record.stdio = [stdout.0, stderr.0];
+    record.targets = [stdout.1, stderr.1];
+    record.is_tty = [stdout_tty, stderr_tty];
+    record.cgroup_v2 = [0; CGROUP_NAME_LEN];
+    record.cgroup_v1 = [0; CGROUP_NAME_LEN];
+    if let Some(name) = kernel::cgroup_name(task) {
+        // SAFETY: the helper checks the address.
+        let _ = unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, &mut record.cgroup_v2) };
+    }
+    if let Some(name) = kernel::cgroup_v1_name(task) {
+        // SAFETY: as above.
+        let _ = unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, &mut record.cgroup_v1) };
+    }
+    *header = ChunkHeader {
+        // SAFETY: a helper without arguments.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        offset: 0,
+        target: 0,
+        thread: bpf_get_current_pid_tgid() as u32,
+        length: size_of::<ExecRecord>() as u32,
+        kind: Kind::Exec as u8,
+        zero: [0; 3],
+    };
+    // SAFETY: as above; the borrows of its parts have ended.
+    if !emit(unsafe { &mut *scratch }, size_of::<ExecRecord>() as u32) {
+        count_dropped(0);
+    }
+    None
+}
+
+/// Makes descriptor `fd` a target where it is a pipe or terminal: its key, target id (0: none) and kind.
+#[inline(always)]
+fn register(task: u64, fd: u64) -> ((PipeKey, u32), u32) {
+    let none = ((PipeKey { inode: 0, device: 0, zero: 0 }, 0), 0);
+    let Some(file) = kernel::file_of(task, fd) else { return none };
+    let Some((key, is_tty)) = kernel::stdio_of_file(file) else { return none };
+    // SAFETY: map values are valid; the counters of a target are changed by atomic adds only.
+    if let Some(known) = unsafe { TARGETS.get(key) } {
+        return ((key, known.id), u32::from(is_tty));
+    }
+    let Some(counter) = NEXT_TARGET.get_ptr_mut(0) else { return none };
+    let id = add(counter, 1) as u32 + 1;
+    let target = Target { id, zero: 0, written: 0, settled: 0, lost: 0 };
+    match TARGETS.insert(key, target, u64::from(BPF_NOEXIST)) {
+        Ok(()) => ((key, id), u32::from(is_tty)),
+        Err(_) => none,
+    }
+}
