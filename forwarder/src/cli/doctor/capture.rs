@@ -59,7 +59,7 @@ pub fn hooks(_host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
 }
 
 /// Whether io_uring would carry the destinations.
-pub fn io_uring(_host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
+pub fn back_end(_host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
     let item = match crate::io::probe() {
         crate::io::UringSupport::Available => DoctorItem::ok("io_uring", "allowed"),
         crate::io::UringSupport::Refused(reason) => DoctorItem::degraded(

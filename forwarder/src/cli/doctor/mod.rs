@@ -67,7 +67,7 @@ pub type Probe = fn(&Host, &ResolvedConfig) -> Vec<DoctorItem>;
 pub const PROBES: &[Probe] = &[
     kernel::version,
     capture::hooks,
-    capture::io_uring,
+    capture::back_end,
     kernel::btf,
     kernel::lockdown,
     kernel::file_systems,
