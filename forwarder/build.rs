@@ -11,7 +11,8 @@ fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = root.parent().expect("the package lies in the workspace").to_owned();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    for path in ["forwarder-ebpf/src", "forwarder-ebpf/Cargo.toml", "forwarder-ebpf/Cargo.lock", "forwarder-common/src"] {
+    for path in ["forwarder-ebpf/src", "forwarder-ebpf/Cargo.toml", "forwarder-ebpf/Cargo.lock", "forwarder-common/src"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     println!("cargo::rerun-if-env-changed=RINGWARD_EBPF_TOOLCHAIN");
@@ -35,7 +36,12 @@ fn build(root: &Path, out: &Path) -> Result<PathBuf, String> {
     let toolchain = toolchain()?;
     linker()?;
     let target_dir = out.join("ebpf-target");
-    let flags = [format!("--cfg=bpf_target_arch=\"{arch}\""), "-Cdebuginfo=2".into(), "-Clink-arg=--btf".into(), "-Ctarget-cpu=v3".into()];
+    let flags = [
+        format!("--cfg=bpf_target_arch=\"{arch}\""),
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+        "-Ctarget-cpu=v3".into(),
+    ];
     let mut cargo = Command::new("rustup");
     cargo
         .args(["run", &toolchain.name, "cargo", "build", "--release", "--locked"])
@@ -47,7 +53,16 @@ fn build(root: &Path, out: &Path) -> Result<PathBuf, String> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CARGO_CFG_BPF_TARGET_ARCH", &arch);
     // Set by the cargo that runs this script, for its own toolchain and target.
-    for name in ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOC", "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "CARGO", "CARGO_TARGET_DIR"] {
+    for name in [
+        "RUSTC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTDOC",
+        "RUSTUP_TOOLCHAIN",
+        "RUSTFLAGS",
+        "CARGO",
+        "CARGO_TARGET_DIR",
+    ] {
         cargo.env_remove(name);
     }
     if !toolchain.is_nightly {

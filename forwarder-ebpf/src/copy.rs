@@ -50,18 +50,27 @@ pub fn capture(key: &PipeKey, data: Data, written: u64, which: Scratch) {
     let start = Vector { remaining: readable, ..Vector::empty(key) };
     match data {
         Data::Buffer(address) if readable <= CHUNK_LEN as u64 => copy_small(counters, scratch, address, readable),
-        Data::Buffer(address) => copy_vector(scratch, which, Vector { base: address, left: readable, ..start }),
+        Data::Buffer(address) => copy_vector(which, Vector { base: address, left: readable, ..start }),
         Data::UserVector { array, segments } => {
-            copy_vector(scratch, which, Vector { array, segments, in_user: 1, ..start });
+            copy_vector(which, Vector { array, segments, in_user: 1, ..start });
         }
         Data::KernelVector { array, segments, skip } => {
-            copy_vector(scratch, which, Vector { array, segments, skip, ..start });
+            copy_vector(which, Vector { array, segments, skip, ..start });
         }
         Data::Unreadable => gap(counters, scratch, readable),
     }
     if written > readable {
-        gap(counters, scratch, written - readable);
+        rest(key, which, written - readable);
     }
+}
+
+/// The part of a write past `max_write`.
+#[inline(always)]
+fn rest(key: &PipeKey, which: Scratch, length: u64) {
+    let Some(target) = TARGETS.get_ptr_mut(key) else { return };
+    let Some(scratch) = SCRATCH.get_ptr_mut(which as u32) else { return };
+    // SAFETY: as in `capture`.
+    unsafe { gap(&mut *target, &mut *scratch, length) };
 }
 
 /// The common case: one buffer that fits one record.
@@ -148,13 +157,22 @@ impl Vector {
 /// Steps that any copy ends within: two a segment, and two a chunk.
 const MAX_STEPS: u32 = 2 * MAX_SEGMENTS + 2 * (forwarder_common::MAX_WRITE / CHUNK_LEN as u64) as u32 + 2;
 
+/// The loop's steps change the scratch buffer behind the compiler's back, hence the raw pointers and the second
+/// look-up.
 #[inline(always)]
-fn copy_vector(scratch: &mut ScratchBuffer, which: Scratch, start: Vector) {
-    scratch.vector = start;
+fn copy_vector(which: Scratch, start: Vector) {
     let mut index = which as u32;
-    // SAFETY: `step` takes the index it is given; it lives until the loop has ended.
-    unsafe { bpf_loop(MAX_STEPS, step as *mut c_void, (&raw mut index).cast(), 0) };
-    if scratch.vector.remaining == 0 {
+    let Some(scratch) = SCRATCH.get_ptr_mut(index) else { return };
+    // SAFETY: a map value; `step` takes the index it is given, which lives until the loop has ended.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*scratch).vector, start);
+        bpf_loop(MAX_STEPS, step as *mut c_void, (&raw mut index).cast(), 0);
+    }
+    let Some(scratch) = SCRATCH.get_ptr_mut(which as u32) else { return };
+    // SAFETY: this CPU's and this program's alone, and the loop has ended.
+    let scratch = unsafe { &mut *scratch };
+    let remaining = scratch.vector.remaining;
+    if remaining == 0 {
         return;
     }
     // Segments that could not be read: what is left of the write is a gap.
@@ -162,7 +180,6 @@ fn copy_vector(scratch: &mut ScratchBuffer, which: Scratch, start: Vector) {
     // SAFETY: as in `capture`.
     let counters = unsafe { &mut *target };
     flush(counters, scratch);
-    let remaining = scratch.vector.remaining;
     gap(counters, scratch, remaining);
 }
 

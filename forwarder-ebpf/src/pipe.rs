@@ -89,13 +89,16 @@ fn written_data(iter: u64, written: u64, which: Scratch) -> Data {
     if usize::from(kind) != offset!(iter_iovec) {
         return Data::Unreadable;
     }
-    let Some(scratch) = SCRATCH.get_ptr_mut(which as u32) else { return Data::Unreadable };
-    // SAFETY: this CPU's buffer of this program.
-    let back = unsafe { &mut (*scratch).back };
-    *back = Back { segment: buffer, offset: done, remaining: written, steps: 0 };
     let mut index = which as u32;
-    // SAFETY: `step_back` takes the index it is given; it lives until the loop has ended.
-    unsafe { bpf_loop(MAX_SEGMENTS + 1, step_back as *mut c_void, (&raw mut index).cast(), 0) };
+    let Some(scratch) = SCRATCH.get_ptr_mut(index) else { return Data::Unreadable };
+    let start = Back { segment: buffer, offset: done, remaining: written, steps: 0 };
+    // SAFETY: a map value; `step_back` takes the index it is given, which lives until the loop has ended. The
+    // steps change the buffer behind the compiler's back, hence volatile.
+    let back = unsafe {
+        core::ptr::write_volatile(&raw mut (*scratch).back, start);
+        bpf_loop(MAX_SEGMENTS + 1, step_back as *mut c_void, (&raw mut index).cast(), 0);
+        core::ptr::read_volatile(&raw const (*scratch).back)
+    };
     if back.remaining != 0 {
         return Data::Unreadable;
     }

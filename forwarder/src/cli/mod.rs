@@ -1,1 +1,130 @@
-//! .
+//! The command line: what the person at the terminal asked for, and how it ended.
+//!
+//! In: arguments and a few environment variables. Out: standard output holds what was asked for (records, a summary, a
+//! report), standard error everything else, errors as `ringward: error: …`. The exit code is decided here and nowhere
+//! else.
+
+mod arguments;
+mod check;
+pub mod doctor;
+mod logging;
+mod paint;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Loaded, Problems};
+use arguments::{Arguments, Command, Configured};
+use paint::Paint;
+
+/// How a command ended.
+enum Ended {
+    Well,
+    /// Exit code 1.
+    Failed(anyhow::Error),
+    /// Exit code 2: nothing was opened or started.
+    Misconfigured(Problems),
+}
+
+impl Ended {
+    fn report(self) -> ExitCode {
+        let paint = Paint::stderr();
+        match self {
+            Ended::Well => ExitCode::SUCCESS,
+            Ended::Failed(error) => {
+                eprintln!("{} {error:#}", paint.error());
+                ExitCode::from(1)
+            }
+            Ended::Misconfigured(problems) => {
+                for problem in &problems.0 {
+                    eprintln!("{} {problem}", paint.error());
+                }
+                if problems.0.len() > 1 {
+                    eprintln!("{} {} problems, nothing was started", paint.error(), problems.0.len());
+                }
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Runs the command that the process's arguments name.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match arguments.command {
+        Command::Run(run) => with_config(&run.configured, |loaded, _| run::run(loaded)),
+        Command::Check(check) if check.reference => printed(crate::config::reference::markdown()),
+        Command::Check(check) => {
+            with_config(&check.configured, |loaded, paint| check::check(&loaded, check.verbose, paint))
+        }
+        Command::Doctor(doctor) => {
+            with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
+        }
+    }
+    .report()
+}
+
+/// Help and version were asked for and end well; anything else is a usage error, in the form of our other errors.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that closed its end has seen enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let paint = Paint::stderr();
+    let rendered = error.render();
+    let text = if paint.is_on() { rendered.ansi().to_string() } else { rendered.to_string() };
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprint!("{text}");
+    } else {
+        eprint!("{}{text}", paint.name());
+    }
+    ExitCode::from(2)
+}
+
+/// Checks flags, environment and files, all of them, and only then does what was asked.
+fn with_config(configured: &Configured, command: impl FnOnce(Loaded, Paint) -> anyhow::Result<()>) -> Ended {
+    let mut problems = Problems::default();
+    let filter = logging::filter(configured.log_level.as_deref(), &mut problems);
+    let environment = crate::config::Environment::of_process();
+    let loaded = match crate::config::load(&configured.config, &configured.overrides(), &environment) {
+        Ok(loaded) if problems.is_empty() => loaded,
+        Ok(_) => return Ended::Misconfigured(problems),
+        Err(more) => {
+            problems.0.extend(more.0);
+            return Ended::Misconfigured(problems);
+        }
+    };
+    logging::start(filter);
+    for warning in &loaded.warnings {
+        eprintln!("{} {warning}", Paint::stderr().warning());
+    }
+    match command(loaded, Paint::stdout()) {
+        Ok(()) => Ended::Well,
+        Err(error) => Ended::Failed(error),
+    }
+}
+
+fn printed(text: String) -> Ended {
+    match print(&text) {
+        Ok(()) => Ended::Well,
+        Err(error) => Ended::Failed(error),
+    }
+}
+
+/// Writes to standard output; a reader that closed its end (`| head`) is not an error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("can't write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}

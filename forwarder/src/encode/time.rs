@@ -16,14 +16,15 @@ const NANOS: u32 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub struct TimeWriter {
     second: i64,
-    /// `2026-01-02T03:04:05`, `len` bytes of it. A year of an `i64` of seconds has at most twelve digits.
-    text: [u8; 32],
+    /// `2026-01-02T03:04:05`, `len` bytes of it, then room for the fraction. A year of an `i64` of seconds has at
+    /// most twelve digits and a sign: 28 + 11 bytes in all.
+    text: [u8; 40],
     len: usize,
 }
 
 impl Default for TimeWriter {
     fn default() -> Self {
-        let mut writer = Self { second: 0, text: [0; 32], len: 0 };
+        let mut writer = Self { second: 0, text: [0; 40], len: 0 };
         writer.remember(0);
         writer
     }
@@ -45,22 +46,25 @@ impl TimeWriter {
             self.remember(second);
         }
         let nanos = nanos % NANOS;
-        // One append of the longest fraction, then the length that is meant: no branch on the digits.
-        out.reserve(self.text.len() + 11);
-        out.extend_from_slice(&self.text[..self.len]);
-        if nanos == 0 {
-            out.push(b'Z');
-            return;
+        // All of the text at once, then the fraction over what follows the seconds: bytes that were just
+        // written one by one are slow to copy.
+        let start = out.len();
+        out.extend_from_slice(&self.text);
+        let fraction = &mut out[start + self.len..];
+        let mut len = 0;
+        if nanos != 0 {
+            // Three groups of three, which don't wait for each other.
+            fraction[0] = b'.';
+            fraction[1..4].copy_from_slice(&three_digits(nanos / 1_000_000));
+            fraction[4..7].copy_from_slice(&three_digits(nanos / 1_000 % 1_000));
+            fraction[7..10].copy_from_slice(&three_digits(nanos % 1_000));
+            len = 10;
+            while fraction[len - 1] == b'0' {
+                len -= 1;
+            }
         }
-        let mut fraction = *b".000000000Z";
-        let mut rest = nanos;
-        for digit in fraction[1..10].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        let zeros = fraction[1..10].iter().rev().take_while(|digit| **digit == b'0').count();
-        fraction[10 - zeros] = b'Z';
-        out.extend_from_slice(&fraction[..11 - zeros]);
+        fraction[len] = b'Z';
+        out.truncate(start + self.len + len + 1);
     }
 
     #[cold]
@@ -99,9 +103,14 @@ fn civil(day: i64) -> (i64, u32, u32) {
     (year, month, day)
 }
 
+#[inline]
+fn three_digits(number: u32) -> [u8; 3] {
+    [b'0' + (number / 100) as u8, b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+}
+
 /// A short text that is put together on the stack.
 struct Text<'a> {
-    bytes: &'a mut [u8; 32],
+    bytes: &'a mut [u8; 40],
     len: usize,
 }
 

@@ -11,6 +11,7 @@ mod builder;
 mod flags;
 mod layout;
 mod level;
+mod loss;
 mod origin;
 mod validate;
 
@@ -19,6 +20,7 @@ pub use builder::{BatchBuilder, RecordMeta};
 pub use flags::Flags;
 pub use layout::{HEADER_LEN, MAGIC, MAX_BATCH_BYTES};
 pub use level::Level;
+pub use loss::Lost;
 pub use origin::{Origin, OriginHandle, OriginId, OriginKind, Stream};
 pub use validate::BatchError;
 

@@ -1,6 +1,6 @@
 //! What a reader could not be given, and the record that tells it so.
 
-use crate::record::{Batch, BatchBuilder, FieldValue, Flags, Level, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::record::{Batch, BatchBuilder, Lost, Origin, OriginHandle, OriginKind};
 
 /// A count of records that are gone, and the times between which they were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,18 +46,9 @@ impl Loss {
     /// One record that reports this loss to the reader `reader`.
     pub(super) fn report(&self, reader: &str) -> Batch {
         let origin = OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward"));
-        let body = format!("{} records were lost before they could be sent to {reader}", self.records);
-        let meta =
-            RecordMeta { level: Level::Warning, flags: Flags::LOSS, ..RecordMeta::line(self.to_ns, body.as_bytes()) };
-        let time = |ns: i64| jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default().to_string();
-        let (from, to) = (time(self.from_ns), time(self.to_ns));
-        let fields = [
-            ("lost-from", FieldValue::Text(from.as_bytes())),
-            ("lost-records", FieldValue::Integer(i64::try_from(self.records).unwrap_or(i64::MAX))),
-            ("lost-to", FieldValue::Text(to.as_bytes())),
-        ];
         let mut builder = BatchBuilder::new(512);
-        builder.push_with_fields(&origin, meta, body.as_bytes(), &fields);
+        let place = format!("before they could be sent to {reader}");
+        builder.push_loss(&origin, Lost::Records(self.records), &place, self.from_ns, self.to_ns);
         builder.seal()
     }
 }

@@ -1,4 +1,10 @@
-//! Where records come from.
+//! Where records come from. Each source owns its threads and pushes into an [`output::Output`].
 
+pub mod clock;
+pub mod container;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod framer;
+pub mod kmsg;
+pub mod logfile;
+pub mod output;

@@ -14,7 +14,12 @@ pub fn recursion_misses(program: BorrowedFd<'_>) -> u64 {
     attr.info.info = &raw mut info as u64;
     // SAFETY: `attr` points to `info`, which lives until the call has returned, and gives its length.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, bpf_cmd::BPF_OBJ_GET_INFO_BY_FD as libc::c_long, &raw mut attr, size_of::<bpf_attr>())
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_OBJ_GET_INFO_BY_FD as libc::c_long,
+            &raw mut attr,
+            size_of::<bpf_attr>(),
+        )
     };
     if result == 0 { info.recursion_misses } else { 0 }
 }

@@ -23,24 +23,20 @@ pub(super) struct Template {
     members: Vec<Member>,
     /// The constant bytes of an object without fields and flags, `{` to the newline.
     text: Vec<u8>,
-    /// Where values go into `text`, in order.
+    /// Where values go into `text`, in order; the quotes are in `text`.
     holes: Vec<(usize, Hole)>,
     newline: bool,
 }
 
 struct Member {
-    key: Vec<u8>,
+    key: Box<[u8]>,
     claim: Claim,
-    value: Value,
+    /// `,"key":"value"`, or `,"key":` before a hole. An object's first comma becomes its brace.
+    text: Box<[u8]>,
+    hole: Option<Hole>,
 }
 
-enum Value {
-    /// JSON.
-    Constant(Vec<u8>),
-    Hole(Hole),
-}
-
-/// A value that is taken from the record; `text` has the quotes.
+/// A value that is taken from the record and has quotes around it.
 #[derive(Clone, Copy)]
 enum Hole {
     Msg,
@@ -67,12 +63,17 @@ const FLAGS: [(Flags, &[u8]); 4] = [
 
 impl Template {
     pub(super) fn new(origin: &Origin, extra_tags: &BTreeMap<String, String>, newline: bool) -> Self {
-        let constant = |claim, key: &str, value: &str| Member {
-            key: key.into(),
-            claim,
-            value: Value::Constant(quoted(value.as_bytes())),
+        let constant = |claim, key: &str, value: &str| {
+            let mut text = Vec::new();
+            put_key(&mut text, key.as_bytes());
+            put_quoted(&mut text, value.as_bytes());
+            Member { key: key.as_bytes().into(), claim, text: text.into(), hole: None }
         };
-        let hole = |key: &str, hole| Member { key: key.into(), claim: Claim::Own, value: Value::Hole(hole) };
+        let hole = |key: &str, hole| {
+            let mut text = Vec::new();
+            put_key(&mut text, key.as_bytes());
+            Member { key: key.as_bytes().into(), claim: Claim::Own, text: text.into(), hole: Some(hole) }
+        };
         let mut members: Vec<Member> =
             origin.attributes.iter().map(|(key, value)| constant(Claim::Attribute, key, value)).collect();
         members.extend([hole("msg", Hole::Msg), hole("talos-level", Hole::Level), hole("talos-time", Hole::Time)]);
@@ -84,26 +85,25 @@ impl Template {
         members.sort_by(|a, b| (&a.key, a.claim).cmp(&(&b.key, b.claim)));
         keep_last_of_each(&mut members, |a, b| a.key == b.key);
 
-        let mut template = Self { text: vec![b'{'], holes: Vec::new(), members, newline };
-        for (index, member) in template.members.iter().enumerate() {
-            put_key(&mut template.text, index == 0, &member.key);
-            match &member.value {
-                Value::Constant(json) => template.text.extend_from_slice(json),
-                Value::Hole(hole) => {
-                    template.text.push(b'"');
-                    template.holes.push((template.text.len(), *hole));
-                    template.text.push(b'"');
-                }
+        let (mut text, mut holes) = (Vec::new(), Vec::new());
+        for member in &members {
+            text.extend_from_slice(&member.text);
+            if let Some(hole) = member.hole {
+                text.push(b'"');
+                holes.push((text.len(), hole));
+                text.push(b'"');
             }
         }
-        put_end(&mut template.text, newline);
-        template
+        text[0] = b'{';
+        put_end(&mut text, newline);
+        text.shrink_to_fit();
+        Self { members, text, holes, newline }
     }
 
     /// Appends a record's object.
     #[inline]
     pub(super) fn write(&self, slots: &mut Slots<'_, '_>, out: &mut Vec<u8>) {
-        if slots.record.has_fields() || FLAGS.iter().any(|(flag, _)| slots.flags.contains(*flag)) {
+        if slots.record.has_fields() || slots.flags != Flags::NONE {
             return self.write_merged(slots, out);
         }
         let mut from = 0;
@@ -117,38 +117,54 @@ impl Template {
 
     /// Appends the object of a record that has members besides the template's.
     fn write_merged(&self, slots: &mut Slots<'_, '_>, out: &mut Vec<u8>) {
-        enum Source<'a> {
-            Template(&'a Value),
-            Field(FieldValue<'a>),
-            Flag,
-        }
-        let record = slots.record;
-        let fields = record.fields().map(|(key, value)| (key, Claim::Field, Source::Field(value)));
         let flags = FLAGS.iter().filter(|(flag, _)| slots.flags.contains(*flag));
-        let flags = flags.map(|(_, key)| (*key, Claim::Own, Source::Flag));
-        let own = self.members.iter().map(|member| (&member.key[..], member.claim, Source::Template(&member.value)));
-        let mut members: Vec<_> = own.chain(fields).chain(flags).collect();
+        let flags = flags.map(|(_, key)| Extra { key, claim: Claim::Own, value: FieldValue::Json(b"true") });
+        let fields = slots.record.fields().map(|(key, value)| Extra { key, claim: Claim::Field, value });
+        let mut extras: Vec<Extra<'_>> = fields.chain(flags).collect();
         // Stable: of a record's fields of one name, the last stays the last.
-        members.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-        keep_last_of_each(&mut members, |a, b| a.0 == b.0);
+        extras.sort_by(|a, b| (a.key, a.claim).cmp(&(b.key, b.claim)));
+        keep_last_of_each(&mut extras, |a, b| a.key == b.key);
 
-        out.push(b'{');
-        for (index, (key, _, source)) in members.iter().enumerate() {
-            put_key(out, index == 0, key);
-            match source {
-                Source::Template(Value::Constant(json)) => out.extend_from_slice(json),
-                Source::Template(Value::Hole(hole)) => {
-                    out.push(b'"');
-                    hole.write(slots, out);
-                    out.push(b'"');
-                }
-                Source::Field(FieldValue::Json(json)) => out.extend_from_slice(json),
-                Source::Field(FieldValue::Text(text)) => put_quoted(out, text),
-                Source::Field(FieldValue::Integer(number)) => out.extend_from_slice(number.to_string().as_bytes()),
-                Source::Flag => out.extend_from_slice(b"true"),
+        let start = out.len();
+        let mut extras = extras.iter().peekable();
+        for member in &self.members {
+            while let Some(extra) = extras.next_if(|extra| extra.key < &member.key[..]) {
+                extra.write(out);
+            }
+            if let Some(extra) = extras.next_if(|extra| extra.key == &member.key[..])
+                && extra.claim > member.claim
+            {
+                extra.write(out);
+                continue;
+            }
+            out.extend_from_slice(&member.text);
+            if let Some(hole) = member.hole {
+                out.push(b'"');
+                hole.write(slots, out);
+                out.push(b'"');
             }
         }
+        extras.for_each(|extra| extra.write(out));
+        out[start] = b'{';
         put_end(out, self.newline);
+    }
+}
+
+/// A member that the record brings with it.
+struct Extra<'a> {
+    key: &'a [u8],
+    claim: Claim,
+    value: FieldValue<'a>,
+}
+
+impl Extra<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        put_key(out, self.key);
+        match self.value {
+            FieldValue::Json(json) => out.extend_from_slice(json),
+            FieldValue::Text(text) => put_quoted(out, text),
+            FieldValue::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        }
     }
 }
 
@@ -173,10 +189,8 @@ fn talos_level(level: Level) -> &'static [u8] {
     }
 }
 
-fn put_key(out: &mut Vec<u8>, first: bool, key: &[u8]) {
-    if !first {
-        out.push(b',');
-    }
+fn put_key(out: &mut Vec<u8>, key: &[u8]) {
+    out.push(b',');
     put_quoted(out, key);
     out.push(b':');
 }
@@ -185,13 +199,6 @@ fn put_quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     escape_into(out, text, EscapeStyle::Html);
     out.push(b'"');
-}
-
-fn quoted(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_quoted(&mut out, text);
-    out.shrink_to_fit();
-    out
 }
 
 fn put_end(out: &mut Vec<u8>, newline: bool) {

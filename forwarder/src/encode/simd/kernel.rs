@@ -44,6 +44,27 @@ pub(super) trait Vector: Copy {
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn equal(self, byte: u8) -> u64;
+
+    /// Stores the last `rest` bytes of the input to `to` if it can tell that none of them needs care. Otherwise
+    /// returns false, and what is at `to` means nothing.
+    ///
+    /// # Safety
+    /// `rest` is 1 to `LANES - 1` and at most the input's length, `LANES` bytes are writable at `to`, what
+    /// precedes `to` is the output of the input that precedes the `rest`, and the machine has the instruction set.
+    #[inline(always)]
+    unsafe fn store_plain_end(input: &[u8], rest: usize, to: *mut u8) -> bool {
+        let Some(before) = input.len().checked_sub(Self::LANES) else { return false };
+        // SAFETY: the load is of the input's last vector. Where nothing in it needs care, the part of it that
+        // is already written was copied as it is: it ends at `to`, and storing it again changes nothing.
+        unsafe {
+            let vector = Self::load(input.as_ptr().add(before));
+            let plain = vector.care() == 0;
+            if plain {
+                vector.store(to.sub(Self::LANES - rest));
+            }
+            plain
+        }
+    }
 }
 
 /// # Safety
@@ -53,17 +74,38 @@ pub(super) unsafe fn escape<V: Vector>(out: &mut Vec<u8>, input: &[u8], style: E
     let mut writer = Writer { input, style, valid_until: 0 };
     out.reserve(input.len() + slack::<V>());
     let mut at = 0;
-    // Two vectors must be readable from where a step begins: the one that is searched, and one more from each
-    // of its lanes.
-    while at + 2 * V::LANES <= input.len() {
+    while at + V::LANES <= input.len() {
         writer.make_room::<V>(out, at);
-        // SAFETY: the loop's condition and `make_room` are what `step` asks for.
-        at = unsafe { writer.step::<V>(out, input.as_ptr().add(at), at, V::LANES) };
+        // SAFETY: the loop's condition for the vector; `make_room` for the store.
+        let care = unsafe {
+            let vector = V::load(input.as_ptr().add(at));
+            vector.store(out.as_mut_ptr().add(out.len()));
+            vector.care()
+        };
+        if care == 0 {
+            // SAFETY: these bytes have just been stored.
+            unsafe { out.set_len(out.len() + V::LANES) };
+            at += V::LANES;
+        } else if at + 2 * V::LANES <= input.len() {
+            // SAFETY: two vectors are readable by the condition; `make_room` for the rest.
+            at = unsafe { writer.step::<V>(out, input.as_ptr().add(at), at, V::LANES) };
+        } else {
+            break;
+        }
     }
     if at == input.len() {
         return;
     }
-    // The rest, less than two vectors, goes through a copy with a readable margin behind it.
+    writer.make_room::<V>(out, at);
+    let rest = input.len() - at;
+    // SAFETY: all bytes before `at` are written or escaped in `out`, which has room for a vector.
+    if rest < V::LANES && unsafe { V::store_plain_end(input, rest, out.as_mut_ptr().add(out.len())) } {
+        // SAFETY: these bytes have just been stored.
+        unsafe { out.set_len(out.len() + rest) };
+        return;
+    }
+    // `step` reads a second vector from each lane of the first. What is left, less than two vectors, goes
+    // through a copy with a readable margin behind it.
     let mut rest = [0u8; 3 * MAX_LANES];
     let start = at;
     let len = input.len() - start;

@@ -59,6 +59,7 @@ pub(super) fn escape(out: &mut Vec<u8>, mut input: &[u8], style: EscapeStyle) {
     while let Some(unit) = Unit::first(input) {
         let (taken, rest) = input.split_at(unit.len());
         match unit {
+            Unit::Ascii(byte) if table[usize::from(byte)][7] == 1 => out.push(byte),
             Unit::Ascii(byte) => {
                 let escape = &table[usize::from(byte)];
                 out.extend_from_slice(&escape[..usize::from(escape[7])]);

@@ -163,4 +163,16 @@ impl Vector for Avx512 {
         // SAFETY: as in `care`.
         unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
     }
+
+    /// A masked load needs nothing before the bytes that it wants.
+    #[inline(always)]
+    unsafe fn store_plain_end(input: &[u8], rest: usize, to: *mut u8) -> bool {
+        let inside = u64::MAX >> (64 - rest);
+        // SAFETY: only the `rest` last bytes of the input are read; `to` has room for a vector.
+        unsafe {
+            let vector = Self(_mm512_maskz_loadu_epi8(inside, input.as_ptr().add(input.len() - rest).cast()));
+            vector.store(to);
+            vector.care() & inside == 0
+        }
+    }
 }

@@ -97,7 +97,9 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
     }
     let console = options.console
         && attach_raw(&mut ebpf, "console", "console")
-            .inspect_err(|why| tracing::warn!("the console tracepoint can't be used, /dev/kmsg overruns will not be filled: {why}"))
+            .inspect_err(|why| {
+                tracing::warn!("the console tracepoint can't be used, /dev/kmsg overruns will not be filled: {why}")
+            })
             .is_ok();
     let sees_uring = hook.is_pipe_level()
         || (offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, "uring_complete", "io_uring_complete").is_ok());
@@ -108,7 +110,10 @@ impl Capture {
     /// Runs of the programs that the kernel skipped since they were loaded, because one was running on the CPU
     /// already. Each may be a write that was neither captured nor counted.
     pub fn skipped_runs(&self) -> u64 {
-        self.ebpf.programs().filter_map(|(_, program)| program.fd().ok().map(|fd| crate::sys::recursion_misses(fd.as_fd()))).sum()
+        self.ebpf
+            .programs()
+            .filter_map(|(_, program)| program.fd().ok().map(|fd| crate::sys::recursion_misses(fd.as_fd())))
+            .sum()
     }
 
     /// Ids that user space may give to targets start here.
@@ -125,7 +130,8 @@ fn ring_len(total: usize, cpus: usize) -> usize {
 }
 
 fn make_rings(ebpf: &mut Ebpf, cpus: usize, len: usize) -> Result<Vec<RingBuf<MapData>>, LoadError> {
-    let failed = |error: &dyn std::error::Error| LoadError::Maps(format!("ring buffers of {len} bytes: {}", chain(error)));
+    let failed =
+        |error: &dyn std::error::Error| LoadError::Maps(format!("ring buffers of {len} bytes: {}", chain(error)));
     let map = ebpf.map_mut("RINGS").ok_or_else(|| LoadError::Maps("no map RINGS".into()))?;
     let mut outer: ArrayOfMaps<_, RingBuf<MapData>> = ArrayOfMaps::try_from(map).map_err(|error| failed(&error))?;
     let mut rings = Vec::with_capacity(cpus);
@@ -149,7 +155,8 @@ fn sleeping_flag(ebpf: &mut Ebpf) -> Result<SharedFlag, LoadError> {
     let Some(aya::maps::Map::Array(data)) = ebpf.map("SLEEPING") else {
         return Err(LoadError::Maps("no map SLEEPING".into()));
     };
-    SharedFlag::map(data.fd().as_fd()).map_err(|error| LoadError::Maps(format!("the map SLEEPING can't be mapped: {error}")))
+    SharedFlag::map(data.fd().as_fd())
+        .map_err(|error| LoadError::Maps(format!("the map SLEEPING can't be mapped: {error}")))
 }
 
 fn attach_ladder(
@@ -185,7 +192,8 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result
             // One program has one attach function: the second one gets a copy of its own.
             let functions = pipe_functions(types);
             for (index, function) in functions.iter().enumerate() {
-                let name = ["pipe_write_exit", "fifo_write_exit"].get(index).ok_or("more pipe functions than programs")?;
+                let name =
+                    ["pipe_write_exit", "fifo_write_exit"].get(index).ok_or("more pipe functions than programs")?;
                 attach_fexit(ebpf, btf, name, function)?;
             }
             attach_fexit(ebpf, btf, "tty_write_exit", "tty_write")
@@ -305,7 +313,8 @@ mod tests {
             match load(&options(Some(hook))) {
                 Ok(capture) => assert_eq!(capture.hook, hook),
                 Err(LoadError::Hook { why, .. }) => {
-                    let refused_by_kernel = !matches!(hook, Hook::TpBtf | Hook::RawTracepoint) && !why.contains("processed");
+                    let refused_by_kernel =
+                        !matches!(hook, Hook::TpBtf | Hook::RawTracepoint) && !why.contains("processed");
                     assert!(refused_by_kernel, "{hook}: {why}");
                 }
                 Err(other) => panic!("{hook}: {other}"),

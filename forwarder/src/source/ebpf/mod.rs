@@ -1,5 +1,17 @@
-//! Capture by eBPF.
+//! Capture by eBPF: what containers and selected programs write, and what the kernel prints.
+//!
+//! ```text
+//!  load ──► programs and maps in the kernel ──► reader (thread) ──► stream ──► ring
+//!   btf, offsets, hook                            │ exec records, ends of processes
+//!                                                 ▼
+//!                                               names (thread) ◄── containers
+//! ```
+
 pub mod btf;
+pub mod containers;
 pub mod hook;
 pub mod load;
+pub mod names;
 pub mod offsets;
+pub mod reader;
+pub mod stream;

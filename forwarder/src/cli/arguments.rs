@@ -1,0 +1,197 @@
+//! What may be said on the command line.
+//!
+//! Values stay text here: `config::Overrides` parses them as it does a file's, so that all problems, of flags and of
+//! files, are found and shown together.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Overrides;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold());
+
+const AFTER_HELP: &str = "\
+Examples:
+  ringward run
+      Capture the kernel's log and all containers, print to standard output.
+  ringward run --to udp://127.0.0.1:12345 --to tcp://logs.example.org:5044 --tag server=s03-rack07
+      Send both to two receivers, with a tag; standard output stays quiet.
+  ringward run --no-kernel --no-containers --unit cron.service
+      Only what one systemd unit prints.
+  ringward check -v --config /etc/ringward/ringward.yaml
+      Does this configuration hold, and what does it mean?
+  ringward doctor
+      What does this machine allow, and how to get what is missing?
+
+Exit codes:
+  0  it ended in order (run: it was told to stop)
+  1  it could not start, or failed while running
+  2  a mistake in the arguments or the configuration: nothing was opened or started
+
+Ringward's own log goes to standard error; RINGWARD_LOG sets its level where --log-level does not.";
+
+/// Forwards the logs of a Linux node.
+///
+/// Ringward captures what the kernel and the containers of this machine print, the containers' output by eBPF and
+/// without their help, and sends every record as a line of JSON to each destination.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ringward",
+    version,
+    styles = STYLES,
+    after_help = AFTER_HELP,
+    max_term_width = 120,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Capture and send, until told to stop
+    ///
+    /// Without any flag or file: the kernel's log and every container's output, to standard output. SIGTERM or SIGINT
+    /// stops; what was captured by then is still delivered, within `shutdown_timeout`.
+    Run(Run),
+    /// Say whether a configuration holds, and what it means
+    ///
+    /// Opens nothing but the configuration files. Every mistake is shown, with its place and what would be accepted.
+    Check(Check),
+    /// Say what this machine allows, what is missing, and how to get it
+    ///
+    /// Starts nothing and changes nothing. Run it as the user, and in the container or unit, that will run Ringward.
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub configured: Configured,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub configured: Configured,
+
+    /// Show every setting, not only what is captured and where it goes
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Print the reference of all keys, in Markdown
+    #[arg(long, hide = true)]
+    pub reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub configured: Configured,
+
+    /// Print JSON: an array of objects with name, status, found and advice
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The configuration, in files and flags.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// Read the configuration FILE (`-`: standard input); may be repeated, later files add to and override earlier ones
+    #[arg(short, long, value_name = "FILE", help_heading = "Configuration")]
+    pub config: Vec<String>,
+
+    /// Send to URL: udp://HOST:PORT, tcp://HOST:PORT or stdout: (repeatable; adds to the files' destinations)
+    #[arg(long, value_name = "URL", help_heading = "Destinations")]
+    to: Vec<String>,
+
+    /// Add a tag to the records of every destination, as server=s03-rack07 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Destinations")]
+    tag: Vec<String>,
+
+    /// Keep up to BYTES on disk for every destination that is slow or down, as 1GiB
+    #[arg(long, value_name = "BYTES", help_heading = "Destinations", allow_hyphen_values = true)]
+    spill: Option<String>,
+
+    /// Capture process N and its children (repeatable)
+    #[arg(long, value_name = "N", help_heading = "Capture", allow_hyphen_values = true)]
+    pid: Vec<String>,
+
+    /// Capture the control group at PATH, as /system.slice/cron.service (repeatable)
+    #[arg(long, value_name = "PATH", help_heading = "Capture")]
+    cgroup: Vec<String>,
+
+    /// Capture the systemd unit NAME (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Capture")]
+    unit: Vec<String>,
+
+    /// Leave out the kernel's log
+    #[arg(long, help_heading = "Capture")]
+    no_kernel: bool,
+
+    /// Leave out the containers
+    #[arg(long, help_heading = "Capture")]
+    no_containers: bool,
+
+    /// Force the kernel hook: auto, fexit, tp_btf, kprobe, raw_tracepoint or tracepoint
+    #[arg(long, value_name = "HOOK", help_heading = "Capture")]
+    capture_hook: Option<String>,
+
+    /// Choose the I/O back end: auto, uring or epoll
+    #[arg(long, value_name = "BACKEND", help_heading = "Running")]
+    io: Option<String>,
+
+    /// Keep checkpoints and spilled records in DIR
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    state_dir: Option<String>,
+
+    /// Log at LEVEL: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", help_heading = "Running")]
+    pub log_level: Option<String>,
+}
+
+impl Configured {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            to: self.to.clone(),
+            tags: self.tag.clone(),
+            spill: self.spill.clone(),
+            capture_hook: self.capture_hook.clone(),
+            io: self.io.clone(),
+            pids: self.pid.clone(),
+            cgroups: self.cgroup.clone(),
+            units: self.unit.clone(),
+            no_kernel: self.no_kernel,
+            no_containers: self.no_containers,
+            state_dir: self.state_dir.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_accepted() {
+        let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
+        assert_eq!(examples.len(), 5);
+        for example in examples {
+            let parsed = Arguments::try_parse_from(example.split_whitespace());
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `ringward check`: says what a configuration means.
+
+use std::fmt::Write;
+
+use super::paint::Paint;
+use crate::config::units::{Bytes, Period};
+use crate::config::{DestinationConfig, Loaded, ResolvedConfig};
+
+/// Prints the summary; with `verbose`, every setting.
+pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
+    super::print(&summary(&loaded.config, verbose, paint)?)
+}
+
+fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    writeln!(out, "{}", paint.bold("The configuration holds."))?;
+    writeln!(out)?;
+    writeln!(out, "{}", paint.bold("captures"))?;
+    let capture = &config.capture;
+    for (what, asked) in [
+        ("the kernel's log".to_owned(), config.kernel.enabled),
+        ("standard output and error of every container".to_owned(), capture.containers),
+        (format!("processes {}", list(&capture.pids)), !capture.pids.is_empty()),
+        (format!("control groups {}", list(&capture.cgroups)), !capture.cgroups.is_empty()),
+        (format!("units {}", list(&capture.units)), !capture.units.is_empty()),
+    ] {
+        if asked {
+            writeln!(out, "  {what}")?;
+        }
+    }
+    if !config.kernel.enabled && !capture.wants_anything() {
+        writeln!(out, "  nothing")?;
+    }
+    writeln!(out)?;
+    writeln!(out, "{}", paint.bold("sends to"))?;
+    for destination in &config.destinations {
+        describe(destination, verbose, &mut out)?;
+    }
+    if verbose {
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold("with"))?;
+        for (key, value) in settings(config) {
+            writeln!(out, "  {key:<26} {value}")?;
+        }
+    }
+    Ok(out)
+}
+
+fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+    write!(out, "  {}", destination.endpoint)?;
+    if destination.name != destination.endpoint.to_string() {
+        write!(out, " ({})", destination.name)?;
+    }
+    write!(out, ", {}", destination.format)?;
+    if !destination.extra_tags.is_empty() {
+        let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        write!(out, ", tagged {}", tags.join(" "))?;
+    }
+    match &destination.spill {
+        Some(spill) => writeln!(out, ", spilling up to {} to {}", Bytes(spill.bytes), spill.dir.display())?,
+        None => writeln!(out)?,
+    }
+    if verbose {
+        let limit = destination.max_record_bytes.map_or("unlimited".into(), |bytes| bytes.to_string());
+        let window = destination.resend_window.map_or("auto".into(), |bytes| Bytes(bytes).to_string());
+        let retry = destination.retry;
+        writeln!(
+            out,
+            "    max_record_bytes {limit}, resend_window {window}, retry {} to {}",
+            Period(retry.initial),
+            Period(retry.max)
+        )?;
+    }
+    Ok(())
+}
+
+fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
+    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, destinations: _ } = config;
+    let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
+    let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
+    vec![
+        ("state_dir", state_dir.display().to_string()),
+        ("io", io.to_string()),
+        ("shutdown_timeout", Period(*shutdown_timeout).to_string()),
+        ("ring.bytes", bytes(ring.bytes)),
+        ("ring.records", records),
+        ("capture.hook", capture.hook.to_string()),
+        ("capture.ring_bytes", bytes(capture.ring_bytes)),
+        ("capture.max_write", bytes(capture.max_write)),
+        ("capture.idle_flush", Period(capture.idle_flush).to_string()),
+        ("capture.max_line", bytes(capture.max_line)),
+        ("capture.backlog", capture.backlog.to_string()),
+        ("capture.hold", bytes(capture.hold_bytes)),
+        ("kernel.kmsg", kernel.kmsg.display().to_string()),
+        ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
+    ]
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

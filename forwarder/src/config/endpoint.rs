@@ -1,0 +1,186 @@
+//! Where a destination sends: `udp://host:port`, `tcp://host:port` or `stdout:`.
+//!
+//! Only parsing: a name is looked up when a connection is made, every time.
+
+use std::fmt;
+
+use super::suggest;
+
+/// Where a destination sends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Udp { host: String, port: u16 },
+    Tcp { host: String, port: u16 },
+    Stdout,
+}
+
+/// Why a text is not an endpoint. Each message quotes the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    #[error("the endpoint is empty")]
+    Empty,
+    #[error("`{endpoint}` has no scheme")]
+    NoScheme { endpoint: String },
+    #[error("`{endpoint}` has the unknown scheme `{scheme}`{hint}")]
+    UnknownScheme { endpoint: String, scheme: String, hint: String },
+    #[error("`{endpoint}` has no host")]
+    NoHost { endpoint: String },
+    #[error("`{endpoint}` has the host `{host}`, which can't be one")]
+    BadHost { endpoint: String, host: String },
+    #[error("`{endpoint}` has no port")]
+    NoPort { endpoint: String },
+    #[error("`{endpoint}` has the port `{port}`, which is not a number from 1 to 65535")]
+    BadPort { endpoint: String, port: String },
+    #[error("`{endpoint}` has `{rest}` behind its host and port")]
+    Trailing { endpoint: String, rest: String },
+}
+
+const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
+
+impl Endpoint {
+    pub const ACCEPTED: &str =
+        "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
+
+    /// # Errors
+    /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
+    pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+        let endpoint = suggest::abbreviate(text);
+        if text.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        if text == "stdout:" {
+            return Ok(Endpoint::Stdout);
+        }
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Err(EndpointError::NoScheme { endpoint });
+        };
+        let rest_of_scheme = rest.strip_prefix("//");
+        let make: fn(String, u16) -> Endpoint = match (scheme, rest_of_scheme) {
+            ("udp", Some(_)) => |host, port| Endpoint::Udp { host, port },
+            ("tcp", Some(_)) => |host, port| Endpoint::Tcp { host, port },
+            ("stdout", _) => {
+                return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(rest) });
+            }
+            // `localhost:514` reads as the scheme `localhost`; what is missing is the scheme.
+            (_, None) => return Err(EndpointError::NoScheme { endpoint }),
+            (scheme, Some(_)) => {
+                return Err(EndpointError::UnknownScheme {
+                    endpoint,
+                    scheme: suggest::abbreviate(scheme),
+                    hint: suggest::did_you_mean(scheme, SCHEMES),
+                });
+            }
+        };
+        // Talos takes a slash at the end, and so do we; a path would be silently ignored.
+        let authority = rest_of_scheme.unwrap_or_default();
+        let (authority, path) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
+        if !matches!(path, "" | "/") {
+            return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(path) });
+        }
+        let (host, port) = split_port(authority);
+        if host.is_empty() {
+            return Err(EndpointError::NoHost { endpoint });
+        }
+        let Some(host) = host_name(host) else {
+            return Err(EndpointError::BadHost { endpoint, host: suggest::abbreviate(host) });
+        };
+        let port = match port {
+            None | Some("") => return Err(EndpointError::NoPort { endpoint }),
+            Some(port) => match port.parse::<u16>() {
+                // `+514` parses as a number, too.
+                Ok(number) if number > 0 && !port.starts_with('+') => number,
+                _ => {
+                    return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port) });
+                }
+            },
+        };
+        Ok(make(host, port))
+    }
+}
+
+/// `[::1]:514` → `[::1]`, `514`.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    match authority[bracket..].rfind(':') {
+        Some(at) => (&authority[..bracket + at], Some(&authority[bracket + at + 1..])),
+        None => (authority, None),
+    }
+}
+
+/// The host without brackets, if it can be a name or an address.
+fn host_name(host: &str) -> Option<String> {
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address = inner.split_once('%').map_or(inner, |(address, _scope)| address);
+        return address.parse::<std::net::Ipv6Addr>().ok().map(|_| inner.to_owned());
+    }
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (host.len() <= 253 && host.chars().all(valid)).then(|| host.to_owned())
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port) = match self {
+            Endpoint::Udp { host, port } => ("udp", host, port),
+            Endpoint::Tcp { host, port } => ("tcp", host, port),
+            Endpoint::Stdout => return f.write_str("stdout:"),
+        };
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn endpoints() {
+        let udp = |host: &str, port| Ok(Endpoint::Udp { host: host.into(), port });
+        assert_eq!(Endpoint::parse("udp://127.0.0.1:12345"), udp("127.0.0.1", 12345));
+        assert_eq!(Endpoint::parse("udp://127.0.0.1:12345/"), udp("127.0.0.1", 12345));
+        assert_eq!(Endpoint::parse("udp://[fe80::1%eth0]:1"), udp("fe80::1%eth0", 1));
+        assert_eq!(Endpoint::parse("tcp://logs.example.org:5044").unwrap().to_string(), "tcp://logs.example.org:5044");
+        assert_eq!(Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(), "tcp://[::1]:5044");
+        assert_eq!(Endpoint::parse("stdout:"), Ok(Endpoint::Stdout));
+    }
+
+    #[test]
+    fn wrong_endpoints_say_what_is_wrong() {
+        for (text, why) in [
+            ("", "empty"),
+            ("localhost", "no scheme"),
+            ("localhost:514", "no scheme"),
+            ("tpc://h:1", "unknown scheme `tpc` (did you mean `tcp`?)"),
+            ("http://h:1", "unknown scheme `http`"),
+            ("UDP://h:1", "(did you mean `udp`?)"),
+            ("udp://:514", "no host"),
+            ("udp://", "no host"),
+            ("udp://h", "no port"),
+            ("udp://h:", "no port"),
+            ("udp://h:0", "port `0`"),
+            ("udp://h:65536", "port `65536`"),
+            ("udp://h:+1", "port `+1`"),
+            ("udp://h:syslog", "port `syslog`"),
+            ("udp://::1:514", "can't be one"),
+            ("udp://[::1]", "no port"),
+            ("udp://user@h:1", "can't be one"),
+            ("udp://h h:1", "can't be one"),
+            ("tcp://h:1/logs", "`/logs` behind"),
+            ("tcp://h:1?x=y", "`?x=y` behind"),
+            ("stdout", "no scheme"),
+            ("stdout://x", "`//x` behind"),
+        ] {
+            let error = Endpoint::parse(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp)?:?/{0,2}.{0,30}") {
+            if let Ok(endpoint) = Endpoint::parse(&text) {
+                prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
+            }
+        }
+    }
+}

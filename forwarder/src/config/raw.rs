@@ -1,0 +1,200 @@
+//! The schema: what a person may write, key by key.
+//!
+//! The doc comments here are the user's documentation (`docs/configuration.md`), the texts behind `=` are the defaults.
+//! Nothing here is valid or invalid beyond a single value's form; what must hold between keys is in `resolve.rs`.
+
+use std::path::PathBuf;
+
+use super::document::document;
+use super::endpoint::Endpoint;
+use super::units::{Bytes, Period};
+use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+
+words! {
+    /// Which I/O back end carries sources and destinations.
+    pub enum IoChoice {
+        Auto = "auto",
+        Uring = "uring",
+        Epoll = "epoll",
+    }
+}
+
+words! {
+    /// Which kernel hook captures writes.
+    pub enum HookChoice {
+        Auto = "auto",
+        Fexit = "fexit",
+        TpBtf = "tp_btf",
+        Kprobe = "kprobe",
+        RawTracepoint = "raw_tracepoint",
+        Tracepoint = "tracepoint",
+    }
+}
+
+words! {
+    /// How a destination's records are written.
+    pub enum Format {
+        JsonLines = "json_lines",
+    }
+}
+
+document! {
+    /// A Ringward configuration. Every key may be left out.
+    pub struct Raw {
+        /// Where Ringward keeps what must survive a restart: checkpoints, and what is spilled for slow destinations.
+        /// One running Ringward owns it.
+        state_dir: PathBuf => "`$STATE_DIRECTORY` (set by systemd), else `/var/lib/ringward`",
+
+        /// How files are read and connections are served: `uring` asks for io_uring, `epoll` avoids it, `auto` takes
+        /// io_uring where the kernel allows it. The behaviour is the same; the start-up log says which was chosen.
+        io: IoChoice = "auto",
+
+        /// How long a stop (SIGTERM, SIGINT) may take for delivering what was already captured. What is left then is
+        /// reported, by destination.
+        shutdown_timeout: Period = "10s",
+
+        /// The ring: the newest records, in memory, which all destinations read at their own pace.
+        ring: Ring,
+
+        /// What is captured of programs, and how.
+        capture: Capture,
+
+        /// The kernel's own log.
+        kernel: Kernel,
+
+        /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
+        /// is down or slow never delays or loses anything for another.
+        destinations: Vec<Located<Destination>> => "one: `stdout:`",
+    }
+}
+
+document! {
+    /// Bounds of the ring. Whichever is reached first lets go of the oldest records; what a destination still needed
+    /// goes to its spill, or is counted lost for that destination.
+    pub struct Ring {
+        /// The most memory that records may take.
+        bytes: Bytes = "4MiB",
+
+        /// The most records to hold.
+        records: Limit = "unlimited",
+    }
+}
+
+document! {
+    /// Capture of what containers and chosen processes write to their standard output and error.
+    pub struct Capture {
+        /// The kernel hook. `auto` takes the first that this kernel allows, in the order in which they are listed here;
+        /// naming one makes it an error if it can't be had. `ringward doctor` says which would be chosen.
+        hook: HookChoice = "auto",
+
+        /// Memory that the kernel side shares with Ringward, for the whole machine: divided among the CPUs, in powers of
+        /// two, at least 256KiB each. What does not fit is counted, and reported as lost.
+        ring_bytes: Bytes = "16MiB",
+
+        /// The most that is captured of one write; the rest of a longer one is counted, and reported as lost.
+        max_write: Bytes = "1MiB",
+
+        /// Output that does not end in a newline becomes a record, marked `partial`, after this time without more.
+        idle_flush: Period = "1s",
+
+        /// The longest line. A longer one is split there, and the pieces are marked.
+        max_line: Bytes = "256KiB",
+
+        /// Capture standard output and error of every container on this machine.
+        containers: bool = "true",
+
+        /// Read from a container's log file (CRI or Docker), where there is one, what it printed before Ringward
+        /// started.
+        backlog: bool = "true",
+
+        /// Processes to capture that are in no container, by their id; their children come along.
+        pids: Vec<Located<Pid>> => "none",
+
+        /// Control groups to capture, with those below them: as `/proc/PID/cgroup` shows them, or as directories in
+        /// `/sys/fs/cgroup`.
+        cgroups: Vec<Located<Cgroup>> => "none",
+
+        /// systemd units to capture.
+        units: Vec<Located<Unit>> => "none",
+
+        /// How much captured data may wait, in total, for the name of the container that wrote it. A container is
+        /// captured from its first instruction, but its name is known only milliseconds later.
+        hold: Bytes = "4MiB",
+    }
+}
+
+document! {
+    /// The kernel's log. It comes from two places that complete each other: the device has every detail and what was
+    /// logged since boot, the tracepoint still has a record's text where a storm of messages overran the device.
+    pub struct Kernel {
+        /// Read the kernel's log.
+        enabled: bool = "true",
+
+        /// The device to read.
+        kmsg: PathBuf = "/dev/kmsg",
+
+        /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
+        console_tracepoint: bool = "true",
+    }
+}
+
+document! {
+    /// A destination.
+    pub struct Destination {
+        /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT` or `stdout:`. A name is looked up at every connect.
+        endpoint: Endpoint => "required",
+
+        /// The name in logs and metrics, of its checkpoint and of its spill directory: changing it makes it a new
+        /// destination. Unique.
+        name: Name => "the endpoint",
+
+        /// The wire format: `json_lines` is one JSON object for each record, in a datagram (UDP) or on a line.
+        format: Format = "json_lines",
+
+        /// Text that is added to every record, as it stands here. A tag replaces a field of the same name.
+        extra_tags as "extraTags": Tags => "none",
+
+        /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`
+        /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
+        max_record_bytes: Auto<Bytes> = "auto",
+
+        /// Waiting between attempts to connect or send.
+        retry: Retry,
+
+        /// TCP: how much is sent again after a connection broke in a way that does not prove what the receiver had
+        /// read. `auto` is twice the largest window that the receiver offered, at least 256KiB. A smaller value means
+        /// fewer doubled records, and gives up the promise that nothing is missing.
+        resend_window: Auto<Bytes> = "auto",
+
+        /// Keep on disk what the ring had to let go before this destination took it.
+        spill: Spill => "none: what does not fit the ring is counted lost",
+    }
+}
+
+document! {
+    /// The wait doubles from `initial` to `max`, with some randomness, and starts over once something was delivered.
+    pub struct Retry {
+        /// The first wait.
+        initial: Period = "100ms",
+
+        /// The longest wait.
+        max: Period = "30s",
+    }
+}
+
+document! {
+    /// A spill, in `spill/` below `state_dir`.
+    pub struct Spill {
+        /// The most disk space that it may take. Required.
+        bytes: Bytes => "required",
+    }
+}
+
+/// What the command line says that is not a key of a document: it holds for every destination.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForAll {
+    /// `--tag`: added to, and stronger than, each destination's `extraTags`.
+    pub tags: Tags,
+    /// `--spill`: instead of each destination's `spill`.
+    pub spill: Option<Located<Bytes>>,
+}

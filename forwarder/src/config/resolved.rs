@@ -1,0 +1,104 @@
+//! A configuration that holds: what the pipeline is wired from.
+//!
+//! Made only by [`super::load`] (and `resolve.rs` behind it), which checks what the comments here promise. Plain fields:
+//! whoever receives one may take it apart.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::raw::{Format, HookChoice, IoChoice};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedConfig {
+    /// Absolute. Not opened or created yet.
+    pub state_dir: PathBuf,
+    pub io: IoChoice,
+    /// At most an hour.
+    pub shutdown_timeout: Duration,
+    pub ring: RingConfig,
+    pub capture: CaptureConfig,
+    pub kernel: KernelConfig,
+    /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
+    pub destinations: Vec<DestinationConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RingConfig {
+    /// At least [`CaptureConfig::max_line`], so that any record fits.
+    pub bytes: usize,
+    /// At least 1; `u64::MAX` where unlimited.
+    pub records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaptureConfig {
+    pub hook: HookChoice,
+    /// At least 256 KiB, at most 1 GiB; for the whole machine.
+    pub ring_bytes: usize,
+    /// 4 KiB to 1 MiB.
+    pub max_write: usize,
+    /// 10 ms to 1 h.
+    pub idle_flush: Duration,
+    /// 1 KiB to 16 MiB.
+    pub max_line: usize,
+    pub containers: bool,
+    pub backlog: bool,
+    /// Without doubles, ascending.
+    pub pids: Vec<u32>,
+    /// Without doubles; each starts with `/` (as in `/proc/PID/cgroup`, or below `/sys/fs/cgroup`) and does not end in
+    /// one, but for the root's, which is empty.
+    pub cgroups: Vec<String>,
+    /// Without doubles; with their suffix, as `cron.service`.
+    pub units: Vec<String>,
+    /// At least 64 KiB.
+    pub hold_bytes: usize,
+}
+
+impl CaptureConfig {
+    /// Whether there is anything to capture, so that eBPF is needed at all.
+    pub fn wants_anything(&self) -> bool {
+        self.containers || !self.pids.is_empty() || !self.cgroups.is_empty() || !self.units.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelConfig {
+    pub enabled: bool,
+    /// Absolute.
+    pub kmsg: PathBuf,
+    pub console_tracepoint: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DestinationConfig {
+    /// Unique among destinations; printable; keys checkpoints and metrics.
+    pub name: String,
+    pub endpoint: Endpoint,
+    pub format: Format,
+    /// The file's and the command line's, merged. Keys are not empty.
+    pub extra_tags: BTreeMap<String, String>,
+    /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.
+    pub max_record_bytes: Option<usize>,
+    pub retry: RetryConfig,
+    /// `None`: learned from the receiver's window.
+    pub resend_window: Option<u64>,
+    pub spill: Option<SpillConfig>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryConfig {
+    /// 1 ms to `max`.
+    pub initial: Duration,
+    /// At most an hour.
+    pub max: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpillConfig {
+    /// At least 1 MiB.
+    pub bytes: u64,
+    /// `STATE_DIR/spill/NAME`, the name written so that it is one path component.
+    pub dir: PathBuf,
+}

@@ -1,0 +1,229 @@
+use super::*;
+use std::time::Duration;
+
+fn problems(text: &str) -> Vec<String> {
+    match from_text("t.yaml", text) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(problems) => problems.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn with_flags(text: &str, overrides: Overrides) -> Result<ResolvedConfig, Problems> {
+    let sources = [Source::new("t.yaml", text)];
+    load_sources(&sources, &overrides, &Environment::default(), Problems::default()).map(|loaded| loaded.config)
+}
+
+fn texts(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+#[test]
+fn the_example_says_exactly_the_defaults() {
+    let example = include_str!("../../../config/ringward.yaml");
+    let shown = from_text("config/ringward.yaml", example).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(shown, from_text("empty", "").unwrap());
+}
+
+/// What is commented out in the example is right, too.
+#[test]
+fn the_example_holds_with_everything_taken_in() {
+    let example = include_str!("../../../config/ringward.yaml");
+    // Settings that are commented out start with `#` directly before the key; prose has a space behind it.
+    let taken_in: String = example
+        .lines()
+        .map(|line| {
+            let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+            match rest.strip_prefix('#') {
+                Some(setting) if setting.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') => {
+                    format!("{indent}{setting}\n")
+                }
+                _ => format!("{line}\n"),
+            }
+        })
+        .collect();
+    let config = from_text("config/ringward.yaml", &taken_in).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(config.destinations[0].spill.is_some() && !config.capture.units.is_empty(), "{config:?}");
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = from_text(
+        "t.yaml",
+        "state_dir: /s\nio: epoll\nshutdown_timeout: 3s\nring: {bytes: 8MiB, records: 5}\n\
+         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, containers: no_, \
+         backlog: false, pids: [3, 1, 3], cgroups: [/a/], units: [cron], hold: 1MiB}\n"
+            .replace("no_", "false")
+            .as_str(),
+    )
+    .unwrap();
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5 });
+    assert_eq!(
+        config.capture,
+        CaptureConfig {
+            hook: HookChoice::Kprobe,
+            ring_bytes: 1 << 20,
+            max_write: 64 << 10,
+            idle_flush: Duration::from_secs(2),
+            max_line: 2 << 10,
+            containers: false,
+            backlog: false,
+            pids: vec![1, 3],
+            cgroups: texts(&["/a"]),
+            units: texts(&["cron.service"]),
+            hold_bytes: 1 << 20,
+        }
+    );
+    assert_eq!((config.io, config.shutdown_timeout), (IoChoice::Epoll, Duration::from_secs(3)));
+}
+
+#[test]
+fn destinations_resolve() {
+    let config = from_text(
+        "t.yaml",
+        "state_dir: /s\ndestinations:\n- endpoint: udp://127.0.0.1:12345\n  extraTags: {rack: 07, n: }\n  spill: {bytes: 1GiB}\n\
+         - {endpoint: 'tcp://h:1', name: ../up, max_record_bytes: 4096, resend_window: 64KiB, spill: {bytes: 1MiB}}\n",
+    )
+    .unwrap();
+    let [udp, tcp] = config.destinations.as_slice() else { panic!() };
+    assert_eq!(udp.name, "udp://127.0.0.1:12345");
+    assert_eq!(udp.max_record_bytes, Some(MAX_DATAGRAM));
+    assert_eq!(udp.extra_tags, [("n".into(), String::new()), ("rack".into(), "07".into())].into());
+    assert_eq!(udp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345"));
+    assert_eq!((tcp.max_record_bytes, tcp.resend_window), (Some(4096), Some(65536)));
+    assert_eq!(tcp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/%2E.%2Fup"));
+}
+
+#[test]
+fn all_problems_at_once_with_their_places() {
+    let text = "rign: {bytes: 1MiB}\ncapture:\n  hook: fentry\n  idle_flush: 10\n  pids: [0]\ndestinations:\n\
+                - endpoint: udp://h\n- name: x\n- endpoint: 'stdout:'\n  extra_tags: {}\n- 5\n- endpoint: udp://h:1\n  max_record_bytes: 70000\n  spill: {}\n";
+    let expected = [
+        "t.yaml:1:1: rign: unknown key (did you mean `ring`?); accepted: `state_dir`, `io`",
+        "t.yaml:3:9: capture.hook: `fentry` is unknown; accepted: `auto`, `fexit`",
+        "t.yaml:4:15: capture.idle_flush: `10` has no unit; accepted: a duration",
+        "t.yaml:5:10: capture.pids[0]: `0` is not a process id; accepted:",
+        "t.yaml:7:13: destinations[0].endpoint: `udp://h` has no port; accepted: udp://HOST:PORT",
+        "t.yaml:10:3: destinations[2].extra_tags: unknown key (did you mean `extraTags`?); accepted:",
+        "t.yaml:11:3: destinations[3]: is a single value; accepted: a mapping with the keys `endpoint`",
+        "t.yaml:8:3: destinations[1]: has no `endpoint`; accepted: udp://HOST:PORT",
+        "t.yaml:14:10: destinations[4].spill: has no `bytes`; accepted: a size",
+        "t.yaml:13:21: destinations[4].max_record_bytes: `70000` is too large; accepted: 512 to 65507",
+    ];
+    let found = problems(text);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
+    }
+}
+
+#[test]
+fn bounds_hold_between_keys() {
+    for (text, why) in [
+        ("ring: {bytes: 1KiB}", "ring.bytes: `1KiB` is too small; accepted: 64KiB to 64GiB"),
+        ("ring: {bytes: 128KiB}", "less than capture.max_line"),
+        ("capture: {max_line: 8MiB}", "t.yaml:1:21: capture.max_line: `8MiB` is more than ring.bytes, which is 4MiB"),
+        ("ring: {records: 0}", "ring.records: `0` holds nothing"),
+        ("ring: {records: many}", "`many` is not a number; accepted: `unlimited`, or a number"),
+        ("shutdown_timeout: 2h", "`2h` is too large; accepted: 0s to 1h"),
+        ("state_dir: here", "`here` is not an absolute path"),
+        ("io: [auto]", "io: is a list; accepted: `auto`"),
+        ("capture: [x]", "capture: is a list; accepted: a mapping"),
+        ("- a", "is a list; accepted: a mapping with the keys `state_dir`"),
+        ("destinations: {endpoint: 'stdout:'}", "destinations: is a mapping; accepted: a list"),
+        ("destinations: [{endpoint: 'udp://h:1', retry: {initial: 1m}}]", "waits 1m at first, but 30s at most"),
+        (
+            "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:1/'}]",
+            "destinations[1]: has the name `udp://h:1`, like the destination at t.yaml:1:16",
+        ),
+        ("destinations: [{endpoint: 'stdout:'}, {endpoint: 'stdout:', name: x}]", "is stdout:, like"),
+        ("destinations: [{endpoint: 'stdout:', extraTags: {'': x}}]", "holds a tag without a name"),
+        ("destinations: [{endpoint: 'stdout:', extraTags: {a: [x]}}]", "extraTags.a: is a list; accepted: text"),
+        ("destinations: [{endpoint: 'stdout:', spill: {bytes: 1kB}}]", "`1000` is too small; accepted: 1MiB to"),
+        ("kernel: {enabled: yes}", "`yes` is neither true nor false; accepted: `true` or `false`"),
+    ] {
+        let found = problems(text);
+        assert!(found.len() == 1 && found[0].contains(why), "{text}: {found:#?}\nshould be\n{why}");
+    }
+}
+
+#[test]
+fn later_documents_replace_values_and_extend_lists() {
+    let text = "io: epoll\nring: {bytes: 8MiB}\ndestinations: [{endpoint: 'udp://h:1'}]\n---\n\
+                io: uring\nring: {records: 9}\ndestinations: [{endpoint: 'udp://h:2'}]\n";
+    let config = from_text("t.yaml", text).unwrap();
+    assert_eq!(config.io, IoChoice::Uring);
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9 });
+    assert_eq!(config.destinations.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["udp://h:1", "udp://h:2"]);
+}
+
+#[test]
+fn flags_add_to_and_override_the_file() {
+    let overrides = Overrides {
+        to: texts(&["tcp://h:5044"]),
+        tags: texts(&["server=s03=x", "rack=8"]),
+        spill: Some("2MiB".into()),
+        capture_hook: Some("tracepoint".into()),
+        io: Some("uring".into()),
+        pids: texts(&["7"]),
+        no_kernel: true,
+        no_containers: true,
+        state_dir: Some("/x".into()),
+        ..Overrides::default()
+    };
+    let text = "io: epoll\nkernel: {kmsg: /k}\ncapture: {pids: [9], max_line: 1KiB}\n\
+                destinations: [{endpoint: 'udp://h:1', extraTags: {rack: 7, a: b}}]";
+    let config = with_flags(text, overrides).unwrap();
+    assert_eq!((config.io, config.capture.hook), (IoChoice::Uring, HookChoice::Tracepoint));
+    assert_eq!((config.capture.pids, config.capture.max_line), (vec![7, 9], 1 << 10));
+    assert!(!config.capture.containers && !config.kernel.enabled);
+    assert_eq!(config.kernel.kmsg, std::path::Path::new("/k"));
+    let [udp, tcp] = config.destinations.as_slice() else { panic!() };
+    let tags = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    assert_eq!(udp.extra_tags, tags(&[("a", "b"), ("rack", "8"), ("server", "s03=x")]));
+    assert_eq!(tcp.extra_tags, tags(&[("rack", "8"), ("server", "s03=x")]));
+    assert!(
+        [udp, tcp].iter().all(|d| { d.spill.as_ref().is_some_and(|s| s.bytes == 2 << 20 && s.dir.starts_with("/x")) })
+    );
+}
+
+#[test]
+fn flags_are_named_in_problems() {
+    let overrides = Overrides {
+        to: texts(&["udp://h", "udp://h:1", "udp://h:1"]),
+        tags: texts(&["x", "=y", "a=1", "a=2"]),
+        io: Some("kqueue".into()),
+        pids: texts(&["init"]),
+        ..Overrides::default()
+    };
+    let found: Vec<_> = with_flags("", overrides).unwrap_err().0.iter().map(ToString::to_string).collect();
+    for (found, expected) in found.iter().zip([
+        "--io: `kqueue` is unknown; accepted: `auto`, `uring`, `epoll`",
+        "--pid: `init` is not a process id",
+        "--to: `udp://h` has no port; accepted: udp://HOST:PORT",
+        "--tag: `x` has no `=`; accepted: KEY=VALUE",
+        "--tag: `=y` has no key",
+        "--tag: `a` is given twice",
+        "--to: has the name `udp://h:1`, like the destination at --to",
+    ]) {
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
+    }
+    assert_eq!(found.len(), 7);
+}
+
+#[test]
+fn the_state_dir_comes_from_systemd_where_nothing_is_said() {
+    let resolved = |state_directory: Option<&str>| {
+        let environment = Environment { state_directory: state_directory.map(str::to_owned) };
+        load_sources(&[], &Overrides::default(), &environment, Problems::default())
+    };
+    assert_eq!(resolved(None).unwrap().config.state_dir, std::path::Path::new("/var/lib/ringward"));
+    assert_eq!(resolved(Some("/a:/b")).unwrap().config.state_dir, std::path::Path::new("/a"));
+    assert!(resolved(Some("a")).unwrap_err().to_string().starts_with("$STATE_DIRECTORY: `a` is not an absolute"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "([a-z]{1,8}:|- |  |\\n|\\[|\\{|[&*!|>'\"]|.){0,60}") {
+        let _ = from_text("t.yaml", &text);
+    }
+}

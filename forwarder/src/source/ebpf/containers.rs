@@ -1,0 +1,133 @@
+//! Whose a captured pipe is: containers by their runtime's files, other programs by what the user selected.
+
+use std::collections::HashMap;
+
+use forwarder_common::{ExecRecord, PipeKey};
+
+use super::names::Names;
+use super::reader::ReaderHandle;
+use crate::record::{Origin, OriginHandle, OriginKind, Stream};
+use crate::source::container::select::{self, SelectError, Selected};
+use crate::source::container::{ExecEvent, Named, Namer, Proc, RunningContainer, StdioIdentity};
+
+/// Names containers for the reader.
+pub struct ContainerNames {
+    namer: Namer,
+    proc: Proc,
+    /// What is behind each key, for looking at its holders.
+    known: HashMap<PipeKey, StdioIdentity>,
+}
+
+impl ContainerNames {
+    pub fn new(proc: Proc) -> Self {
+        Self { namer: Namer::new(proc.clone()), proc, known: HashMap::new() }
+    }
+}
+
+impl Names for ContainerNames {
+    fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]> {
+        let event = ExecEvent {
+            pid: exec.process,
+            parent: exec.parent,
+            cgroup_leaf: leaf(&exec.cgroup_v2),
+            cgroup_v1_leaf: leaf(&exec.cgroup_v1),
+        };
+        match self.namer.name(&event) {
+            Named::Container(identity) => {
+                tracing::debug!(container = identity.name, id = identity.id, pid = exec.process, "captured");
+                let streams = [(Stream::Stdout, exec.is_tty[0]), (Stream::Stderr, exec.is_tty[1])];
+                Some(streams.map(|(stream, is_tty)| {
+                    OriginHandle::new(identity.origin(if is_tty == 1 { Stream::Tty } else { stream }))
+                }))
+            }
+            Named::NotContainer(reason) => {
+                tracing::debug!(pid = exec.process, "not captured: {reason}");
+                None
+            }
+        }
+    }
+
+    fn is_held(&mut self, key: &PipeKey) -> bool {
+        let identity = self.known.entry(*key).or_insert_with(|| identity_of(key));
+        let held = self.proc.has_writer(identity, &[]);
+        if !held {
+            self.known.remove(key);
+        }
+        held
+    }
+}
+
+/// Adds the containers that run already. Called when the programs are attached, so that none is missed in between.
+/// Returns them, for what they printed before.
+pub fn add_running(reader: &ReaderHandle, proc: &Proc) -> Vec<RunningContainer> {
+    let own = own_streams(proc);
+    let mut running = Namer::new(proc.clone()).scan_running();
+    running.retain(|container| !container.pids.contains(&std::process::id()));
+    for container in &running {
+        for (stream, identity) in &container.stdio {
+            if !own.contains(identity) {
+                let origin = OriginHandle::new(container.identity.origin(*stream));
+                reader.add(key_of(identity), origin, Some(container.init));
+            }
+        }
+    }
+    running
+}
+
+/// Adds what `--pid`, `--cgroup` and `--unit` select.
+///
+/// # Errors
+/// Where a selection matches nothing.
+pub fn add_selected(
+    reader: &ReaderHandle,
+    proc: &Proc,
+    pids: &[u32],
+    cgroups: &[String],
+    units: &[String],
+) -> Result<usize, SelectError> {
+    let own = own_streams(proc);
+    let mut selected: Vec<Selected> = Vec::new();
+    for pid in pids {
+        selected.push(select::by_pid(proc, *pid)?);
+    }
+    for cgroup in cgroups {
+        selected.extend(select::by_cgroup(proc, cgroup)?);
+    }
+    for unit in units {
+        selected.extend(select::by_unit(proc, unit)?);
+    }
+    let mut added = 0;
+    for process in selected.iter().filter(|process| process.pid != std::process::id()) {
+        for (stream, identity) in &process.stdio {
+            if own.contains(identity) {
+                continue;
+            }
+            let origin = Origin { stream: *stream, ..Origin::new(OriginKind::Process, process.name.clone()) };
+            reader.add(key_of(identity), OriginHandle::new(origin), Some(process.pid));
+            added += 1;
+        }
+    }
+    Ok(added)
+}
+
+/// What this process itself writes to: capturing that would be a loop.
+fn own_streams(proc: &Proc) -> Vec<StdioIdentity> {
+    proc.streams(std::process::id()).into_iter().map(|(_, identity)| identity).collect()
+}
+
+fn key_of(identity: &StdioIdentity) -> PipeKey {
+    PipeKey { inode: identity.ino, device: identity.kernel_dev(), zero: 0 }
+}
+
+/// The reverse: enough of an identity to find who holds it. `rdev` is not known and not compared by inode.
+fn identity_of(key: &PipeKey) -> StdioIdentity {
+    let dev = rustix::fs::makedev(key.device >> 20, key.device & 0xf_ffff);
+    StdioIdentity { dev, ino: key.inode, rdev: 0, is_tty: false }
+}
+
+fn leaf(name: &[u8]) -> String {
+    let end = memchr::memchr(0, name).unwrap_or(name.len());
+    let name = String::from_utf8_lossy(&name[..end]).into_owned();
+    // The root of a hierarchy has no name.
+    if name == "/" { String::new() } else { name }
+}

@@ -1,0 +1,65 @@
+//! The thread that finds out whose a pipe is. It reads /proc and the runtimes' files, which may be slow, so the
+//! reader never does that itself.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use forwarder_common::{ExecRecord, PipeKey};
+
+use crate::record::OriginHandle;
+
+/// Knows containers.
+pub trait Names: Send {
+    /// Origins of the program's stdout and stderr; `None` where it is not one whose output is wanted.
+    fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]>;
+
+    /// Whether some process has the pipe or terminal open for writing.
+    fn is_held(&mut self, key: &PipeKey) -> bool;
+}
+
+pub(super) enum Question {
+    Name(Box<ExecRecord>),
+    IsHeld { target: u32, key: PipeKey },
+}
+
+pub(super) enum Answer {
+    Named { target: u32, origin: OriginHandle },
+    Rejected { target: u32 },
+    Held { target: u32, held: bool },
+}
+
+pub(super) fn start(
+    mut names: Box<dyn Names>,
+    wake: Arc<OwnedFd>,
+) -> std::io::Result<(Sender<Question>, Receiver<Answer>)> {
+    let (questions, asked) = unbounded();
+    let (answer, answers) = unbounded();
+    std::thread::Builder::new().name("namer".into()).spawn(move || {
+        for question in asked {
+            for found in respond(&mut *names, question) {
+                if answer.send(found).is_err() {
+                    return;
+                }
+            }
+            let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
+        }
+    })?;
+    Ok((questions, answers))
+}
+
+fn respond(names: &mut dyn Names, question: Question) -> Vec<Answer> {
+    match question {
+        Question::IsHeld { target, key } => vec![Answer::Held { target, held: names.is_held(&key) }],
+        Question::Name(exec) => {
+            let wanted = exec.targets.into_iter().enumerate().filter(|(_, target)| *target != 0);
+            match names.name(&exec) {
+                // Stdout and stderr in one pipe are one stream, under the first name.
+                Some(origins) => {
+                    wanted.map(|(index, target)| Answer::Named { target, origin: origins[index].clone() }).collect()
+                }
+                None => wanted.map(|(_, target)| Answer::Rejected { target }).collect(),
+            }
+        }
+    }
+}

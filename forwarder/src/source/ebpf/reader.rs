@@ -1,0 +1,652 @@
+//! The thread that empties the per-CPU rings.
+//!
+//! While something is captured it looks every millisecond, so that the programs need not wake it; when there
+//! was nothing it says so in a flag that the programs read, and sleeps. One thread reads all rings.
+//!
+//! ```text
+//!  rings ──► chunk ──► Stream (order, gaps) ──► Framer ──► Output ──► ring
+//!  exec record ──► namer thread ──► name or rejection
+//!  process exit (pidfd) ──► account, last partial line, target removed when nobody holds the pipe any more
+//! ```
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aya::maps::{MapData, RingBuf};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
+use forwarder_common::{ChunkHeader, ExecRecord, Kind, PipeKey, Target};
+use rustix::event::epoll;
+use rustix::process::{Pid, PidfdFlags};
+
+use super::load::Capture;
+use super::names::{Answer, Names, Question};
+use super::stream::{Stream, StreamLimits};
+use crate::record::{Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::ring::Ring;
+use crate::source::clock::{WallClock, monotonic_ns, realtime_ns};
+use crate::source::framer::Framed;
+use crate::source::output::Output;
+
+/// Pause between two looks while something is captured.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
+/// Pause between saying that the reader sleeps and sleeping: a program that had read the flag before is done.
+const SETTLE_PAUSE: Duration = Duration::from_micros(50);
+/// First sleep after activity, for a program that was held up longer than that.
+const SHORT_SLEEP: Duration = Duration::from_millis(5);
+/// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
+const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
+const HOLE_PATIENCE: Duration = Duration::from_secs(1);
+/// Records taken from one CPU's ring before the next one's turn.
+const RING_TURN: usize = 4096;
+
+/// How captured bytes become records.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderOptions {
+    /// A line without its newline is handed on after this time without more bytes.
+    pub idle_flush: Duration,
+    pub limits: StreamLimits,
+}
+
+/// What capture has seen, since it was started.
+#[derive(Debug, Default)]
+pub struct CaptureCounters {
+    /// Chunks taken from the rings.
+    pub chunks: AtomicU64,
+    /// Bytes of container output that came through.
+    pub bytes: AtomicU64,
+    /// Bytes reported lost.
+    pub lost_bytes: AtomicU64,
+    /// Times that the reader was woken.
+    pub wakeups: AtomicU64,
+    /// Runs of the programs that the kernel skipped.
+    pub skipped_runs: AtomicU64,
+    /// Pipes and terminals that are captured now.
+    pub targets: AtomicU64,
+}
+
+/// A text that the kernel printed, with CLOCK_MONOTONIC in ns.
+pub type ConsoleText = (u64, Vec<u8>);
+
+/// What the rest of the program asks of the reader.
+pub enum Control {
+    /// Capture this pipe or terminal from now on. `process`: its end ends the stream.
+    Add { key: PipeKey, origin: OriginHandle, process: Option<u32> },
+    /// Hand on what there is and end.
+    Stop,
+}
+
+/// A running reader.
+pub struct ReaderHandle {
+    control: Sender<Control>,
+    wake: Arc<OwnedFd>,
+    thread: std::thread::JoinHandle<()>,
+    pub counters: Arc<CaptureCounters>,
+}
+
+impl ReaderHandle {
+    pub fn add(&self, key: PipeKey, origin: OriginHandle, process: Option<u32>) {
+        self.tell(Control::Add { key, origin, process });
+    }
+
+    /// Waits until everything captured so far is in the ring, then detaches the programs.
+    pub fn stop(self) {
+        self.tell(Control::Stop);
+        let _ = self.thread.join();
+    }
+
+    fn tell(&self, what: Control) {
+        // The reader ends only when it is told to.
+        let _ = self.control.send(what);
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+/// Starts the reader and its namer.
+///
+/// # Errors
+/// Where the process is out of descriptors or threads.
+pub fn start(
+    capture: Capture,
+    options: ReaderOptions,
+    ring: Arc<Ring>,
+    names: Box<dyn Names>,
+    console: Option<Sender<ConsoleText>>,
+) -> std::io::Result<ReaderHandle> {
+    let wake = Arc::new(rustix::event::eventfd(
+        0,
+        rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC,
+    )?);
+    let (control, orders) = unbounded();
+    let (questions, answers) = super::names::start(names, Arc::clone(&wake))?;
+    let counters = Arc::new(CaptureCounters::default());
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&poll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+    for ring in &capture.rings {
+        epoll::add(&poll, ring.as_fd(), epoll::EventData::new_u64(RING), epoll::EventFlags::IN)?;
+    }
+    let mut reader = Reader {
+        rings: Vec::new(),
+        state: State {
+            options,
+            clock: WallClock::now(),
+            output: Output::new(ring),
+            streams: HashMap::new(),
+            processes: HashMap::new(),
+            to_watch: Vec::new(),
+            next_process: FIRST_PROCESS,
+            next_target: Capture::first_target_id(),
+            console,
+            questions,
+            counters: Arc::clone(&counters),
+            ringward: OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward")),
+            dropped: 0,
+            round: 0,
+        },
+        capture,
+        poll,
+        wake: Arc::clone(&wake),
+        orders,
+        answers,
+    };
+    reader.rings = std::mem::take(&mut reader.capture.rings);
+    let thread = std::thread::Builder::new().name("capture".into()).spawn(move || {
+        // A reader that is late loses records; where this is not allowed it is a wish.
+        let _ = rustix::process::setpriority_process(None, -10);
+        reader.run();
+    })?;
+    Ok(ReaderHandle { control, wake, thread, counters })
+}
+
+const WAKE: u64 = 0;
+const RING: u64 = 1;
+const FIRST_PROCESS: u64 = 2;
+
+struct Reader {
+    rings: Vec<RingBuf<MapData>>,
+    capture: Capture,
+    poll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    orders: Receiver<Control>,
+    answers: Receiver<Answer>,
+    state: State,
+}
+
+/// All but the rings, so that a chunk can be handled while it lies in its ring.
+struct State {
+    options: ReaderOptions,
+    clock: WallClock,
+    output: Output,
+    streams: HashMap<u32, Captured>,
+    processes: HashMap<u64, Watched>,
+    /// Processes of exec records of this round, with their targets.
+    to_watch: Vec<(u32, Vec<u32>)>,
+    next_process: u64,
+    next_target: u32,
+    console: Option<Sender<ConsoleText>>,
+    questions: Sender<Question>,
+    counters: Arc<CaptureCounters>,
+    ringward: OriginHandle,
+    /// Records without a target that found a full ring, as last reported.
+    dropped: u64,
+    /// Number of the current look at all rings.
+    round: u64,
+}
+
+struct Captured {
+    key: PipeKey,
+    stream: Stream,
+    hole: Option<Hole>,
+    ending: Ending,
+    /// Whether something came since the accounts were last compared.
+    active: bool,
+}
+
+struct Hole {
+    since: Instant,
+    /// The round at whose start nothing was in flight any more.
+    settled_in: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Its process lives, or nobody knows of one.
+    No,
+    /// Its process has ended: somebody has to look whether others hold the pipe.
+    ProcessEnded,
+    /// The namer was asked.
+    Asked,
+    /// Nobody holds it: removed after the next look at all rings.
+    Unheld(u64),
+    /// Not a container after all.
+    Rejected,
+}
+
+struct Watched {
+    pidfd: OwnedFd,
+    targets: Vec<u32>,
+}
+
+impl Reader {
+    fn run(&mut self) {
+        let mut last_account = Instant::now();
+        let mut busy_since_account = false;
+        let mut next_sleep = Some(SHORT_SLEEP);
+        loop {
+            let stop = self.take_orders();
+            let found = self.drain();
+            self.after_round();
+            busy_since_account |= found;
+            if last_account.elapsed() >= ACCOUNT_INTERVAL && (busy_since_account || stop) {
+                self.account();
+                last_account = Instant::now();
+                busy_since_account = false;
+            }
+            self.state.output.seal();
+            if stop {
+                self.finish();
+                return;
+            }
+            if found {
+                next_sleep = Some(SHORT_SLEEP);
+                std::thread::sleep(DRAIN_INTERVAL);
+                continue;
+            }
+            let pending = self.state.is_waiting() || busy_since_account;
+            let timeout = next_sleep.take().or_else(|| pending.then_some(self.state.patience()));
+            self.sleep(timeout);
+        }
+    }
+
+    /// Everything that is in the rings now. `true` if there was anything.
+    fn drain(&mut self) -> bool {
+        self.state.clock = WallClock::now();
+        self.state.round += 1;
+        let mut found = false;
+        for ring in &mut self.rings {
+            for _ in 0..RING_TURN {
+                let Some(item) = ring.next() else { break };
+                found = true;
+                self.state.on_record(&item);
+            }
+        }
+        found
+    }
+
+    /// Sleeps until a program, an order, a name or the end of a process wakes it, at most for `timeout`.
+    fn sleep(&mut self, timeout: Option<Duration>) {
+        self.capture.sleeping.set(true);
+        std::thread::sleep(SETTLE_PAUSE);
+        let mut events = Vec::with_capacity(64);
+        let timeout = timeout.map(|timeout| rustix::time::Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        let waited = epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
+        self.capture.sleeping.set(false);
+        self.state.counters.wakeups.fetch_add(1, Ordering::Relaxed);
+        if waited.is_err() {
+            return;
+        }
+        for event in &events {
+            match event.data.u64() {
+                WAKE => {
+                    let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
+                }
+                RING => {}
+                process => self.state.process_ended(process, &self.poll),
+            }
+        }
+    }
+
+    /// Orders and answers of the namer. `true`: stop.
+    fn take_orders(&mut self) -> bool {
+        while let Ok(answer) = self.answers.try_recv() {
+            self.state.on_answer(answer);
+        }
+        loop {
+            match self.orders.try_recv() {
+                Ok(Control::Add { key, origin, process }) => self.add(key, origin, process),
+                Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return true,
+                Err(TryRecvError::Empty) => return false,
+            }
+        }
+    }
+
+    fn add(&mut self, key: PipeKey, origin: OriginHandle, process: Option<u32>) {
+        let id = self.state.next_target;
+        let target = Target { id, ..Target::default() };
+        let flags = u64::from(aya_obj::generated::BPF_NOEXIST);
+        // A pipe that is known already (registered at exec, or stdout and stderr in one) keeps its stream.
+        if let Err(error) = self.capture.targets.insert(key, target, flags) {
+            if self.capture.targets.get(&key, 0).is_err() {
+                tracing::warn!("{} can't be captured: {error}", origin.origin().name);
+            }
+            return;
+        }
+        self.state.next_target += 1;
+        let mut captured = self.state.new_stream(key);
+        captured.stream.name(origin, &mut |_, _| {});
+        self.state.streams.insert(id, captured);
+        if let Some(process) = process {
+            self.state.watch(process, vec![id], &self.poll);
+        }
+    }
+
+    /// What can be decided now that all rings were emptied once more: processes to watch, holes, ends.
+    fn after_round(&mut self) {
+        for (process, targets) in std::mem::take(&mut self.state.to_watch) {
+            self.state.watch(process, targets, &self.poll);
+        }
+        self.close_holes();
+        self.end_streams();
+        self.state.flush_idle();
+        self.state.counters.targets.store(self.state.streams.len() as u64, Ordering::Relaxed);
+    }
+
+    fn close_holes(&mut self) {
+        let State { streams, output, counters, round, .. } = &mut self.state;
+        for captured in streams.values_mut() {
+            if !captured.stream.has_hole() {
+                captured.hole = None;
+                continue;
+            }
+            let hole = captured.hole.get_or_insert_with(|| Hole { since: Instant::now(), settled_in: None });
+            let is_certain = hole.settled_in.is_some_and(|settled| settled < *round);
+            if is_certain || hole.since.elapsed() > HOLE_PATIENCE {
+                captured.stream.give_up_hole(&mut |origin, framed| push(output, counters, origin, framed));
+                captured.hole = None;
+            } else if hole.settled_in.is_none()
+                && account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled)
+            {
+                hole.settled_in = Some(*round);
+            }
+        }
+    }
+
+    fn end_streams(&mut self) {
+        let ended: Vec<u32> = self
+            .state
+            .streams
+            .iter()
+            .filter(|(_, captured)| match captured.ending {
+                Ending::Unheld(round) => round < self.state.round,
+                Ending::Rejected => true,
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ended {
+            let Some(mut captured) = self.state.streams.remove(&id) else { continue };
+            if captured.ending != Ending::Rejected {
+                self.settle(&mut captured);
+            }
+            let _ = self.capture.targets.remove(&captured.key);
+        }
+        for (id, captured) in &mut self.state.streams {
+            if captured.ending == Ending::ProcessEnded && captured.stream.is_named() {
+                captured.ending = Ending::Asked;
+                let _ = self.state.questions.send(Question::IsHeld { target: *id, key: captured.key });
+            }
+        }
+    }
+
+    /// Compares with the kernel's account, where nothing is in flight, and hands on the unfinished line.
+    fn settle(&mut self, captured: &mut Captured) {
+        let State { output, counters, .. } = &mut self.state;
+        if let Some((written, true)) = account_of(&self.capture, &captured.key) {
+            let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+            captured.stream.settle(written, realtime_ns(), &mut out);
+        }
+        captured.stream.flush(&mut |origin, framed| push(output, counters, origin, framed));
+    }
+
+    /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
+    fn account(&mut self) {
+        let before: Vec<(u32, u64)> = self
+            .state
+            .streams
+            .iter()
+            .filter(|(_, captured)| captured.active)
+            .filter_map(|(id, captured)| match account_of(&self.capture, &captured.key)? {
+                (written, true) => Some((*id, written)),
+                _ => None,
+            })
+            .collect();
+        // What was in a ring when the account was read is taken before it is believed.
+        while self.drain() {}
+        let State { streams, output, counters, .. } = &mut self.state;
+        for (id, written) in before {
+            let Some(captured) = streams.get_mut(&id) else { continue };
+            captured.active = false;
+            if !captured.stream.has_hole() {
+                let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+                if captured.stream.settle(written, realtime_ns(), &mut out) > 0 {
+                    captured.stream.flush(&mut out);
+                }
+            }
+        }
+        for captured in streams.values_mut().filter(|captured| captured.ending == Ending::Asked) {
+            // Somebody held it when the namer looked last: look again.
+            captured.ending = Ending::ProcessEnded;
+        }
+        self.account_programs();
+    }
+
+    fn account_programs(&mut self) {
+        let skipped = self.capture.skipped_runs();
+        let before = self.state.counters.skipped_runs.swap(skipped, Ordering::Relaxed);
+        if skipped > before {
+            let more = skipped - before;
+            self.state.notice(&format!("the kernel skipped the capture program {more} times: output may be missing"));
+        }
+        let dropped: u64 = (0..2).filter_map(|index| self.capture.dropped.get(&index, 0).ok()).sum();
+        if dropped > self.state.dropped {
+            let more = dropped - self.state.dropped;
+            self.state.dropped = dropped;
+            self.state.notice(&format!("{more} exec or printk records found the capture ring full"));
+        }
+    }
+
+    fn finish(&mut self) {
+        while self.drain() {}
+        while let Ok(answer) =
+            self.answers.recv_timeout(Duration::from_millis(if self.state.has_unnamed() { 200 } else { 0 }))
+        {
+            self.state.on_answer(answer);
+        }
+        let mut streams = std::mem::take(&mut self.state.streams);
+        for captured in streams.values_mut() {
+            self.settle(captured);
+        }
+        self.state.output.seal();
+    }
+}
+
+impl State {
+    fn on_record(&mut self, bytes: &[u8]) {
+        let Some(header) = ChunkHeader::from_bytes(bytes) else { return };
+        let payload = &bytes[size_of::<ChunkHeader>()..];
+        let time_ns = self.clock.of_monotonic(header.time_ns);
+        self.counters.chunks.fetch_add(1, Ordering::Relaxed);
+        match Kind::from_byte(header.kind) {
+            Some(Kind::Data) => {
+                let payload = &payload[..payload.len().min(header.length as usize)];
+                let Some(captured) = self.streams.get_mut(&header.target) else {
+                    // Before its exec record, which another CPU wrote: made known by it.
+                    self.unknown(&header).stream.data(header.offset, time_ns, header.thread, payload, &mut |_, _| {});
+                    return;
+                };
+                captured.active = true;
+                let (output, counters) = (&mut self.output, &self.counters);
+                captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
+                    push(output, counters, origin, framed);
+                });
+            }
+            Some(Kind::Gap) => {
+                let Some(captured) = self.streams.get_mut(&header.target) else {
+                    self.unknown(&header).stream.gap(header.offset, time_ns, u64::from(header.length), &mut |_, _| {});
+                    return;
+                };
+                captured.active = true;
+                let (output, counters) = (&mut self.output, &self.counters);
+                captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
+                    push(output, counters, origin, framed);
+                });
+            }
+            Some(Kind::Exec) => {
+                if let Some(exec) = ExecRecord::from_bytes(payload) {
+                    self.on_exec(&exec);
+                }
+            }
+            Some(Kind::Console) => {
+                if let Some(console) = &self.console {
+                    let text = payload[..payload.len().min(header.length as usize)].to_vec();
+                    // Bounded: where nobody takes them, the texts are only missed when /dev/kmsg is overrun.
+                    let _ = console.try_send((header.time_ns, text));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn unknown(&mut self, header: &ChunkHeader) -> &mut Captured {
+        let captured = self.new_stream(PipeKey::default());
+        self.streams.entry(header.target).or_insert(captured)
+    }
+
+    fn new_stream(&self, key: PipeKey) -> Captured {
+        Captured { key, stream: Stream::new(self.options.limits, 0), hole: None, ending: Ending::No, active: true }
+    }
+
+    fn on_exec(&mut self, exec: &ExecRecord) {
+        let mut targets = Vec::new();
+        for (key, target) in exec.stdio.iter().zip(exec.targets) {
+            if target == 0 || targets.contains(&target) {
+                continue;
+            }
+            targets.push(target);
+            let fresh = self.new_stream(*key);
+            let known = self.streams.entry(target).or_insert(fresh);
+            known.key = *key;
+        }
+        self.to_watch.push((exec.process, targets));
+        let _ = self.questions.send(Question::Name(Box::new(*exec)));
+    }
+
+    fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Named { target, origin } => {
+                let Some(captured) = self.streams.get_mut(&target) else { return };
+                if captured.stream.is_named() {
+                    return;
+                }
+                let (output, counters) = (&mut self.output, &self.counters);
+                captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
+            }
+            Answer::Rejected { target } => {
+                if let Some(captured) = self.streams.get_mut(&target)
+                    && !captured.stream.is_named()
+                {
+                    captured.ending = Ending::Rejected;
+                }
+            }
+            Answer::Held { target, held } => {
+                if let Some(captured) = self.streams.get_mut(&target)
+                    && !held
+                {
+                    captured.ending = Ending::Unheld(self.round);
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, process: u32, targets: Vec<u32>, poll: &OwnedFd) {
+        let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+        let pidfd = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
+        let number = self.next_process;
+        self.next_process += 1;
+        let watched = pidfd
+            .filter(|pidfd| epoll::add(poll, pidfd, epoll::EventData::new_u64(number), epoll::EventFlags::IN).is_ok());
+        match watched {
+            Some(pidfd) => drop(self.processes.insert(number, Watched { pidfd, targets })),
+            None => self.mark_ended(&targets),
+        }
+    }
+
+    fn process_ended(&mut self, number: u64, poll: &OwnedFd) {
+        if let Some(watched) = self.processes.remove(&number) {
+            let _ = epoll::delete(poll, &watched.pidfd);
+            self.mark_ended(&watched.targets);
+        }
+    }
+
+    fn mark_ended(&mut self, targets: &[u32]) {
+        for target in targets {
+            if let Some(captured) = self.streams.get_mut(target)
+                && captured.ending == Ending::No
+            {
+                captured.ending = Ending::ProcessEnded;
+            }
+        }
+    }
+
+    /// Lines whose end does not come.
+    fn flush_idle(&mut self) {
+        let patience = i64::try_from(self.options.idle_flush.as_nanos()).unwrap_or(i64::MAX);
+        let now = self.clock.of_monotonic(monotonic_ns().unsigned_abs());
+        let (output, counters) = (&mut self.output, &self.counters);
+        for captured in self.streams.values_mut() {
+            if captured.stream.is_waiting() && now - captured.stream.active_ns >= patience {
+                captured.stream.flush(&mut |origin, framed| push(output, counters, origin, framed));
+            }
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.streams
+            .values()
+            .any(|captured| captured.stream.is_waiting() || captured.stream.has_hole() || captured.ending != Ending::No)
+    }
+
+    /// How long to sleep while something waits for time to pass.
+    fn patience(&self) -> Duration {
+        let has_hole = self.streams.values().any(|captured| captured.stream.has_hole());
+        let urgent =
+            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_) | Ending::Rejected));
+        if has_hole || urgent { DRAIN_INTERVAL } else { self.options.idle_flush.min(ACCOUNT_INTERVAL) }
+    }
+
+    fn has_unnamed(&self) -> bool {
+        self.streams.values().any(|captured| !captured.stream.is_named())
+    }
+
+    fn notice(&mut self, text: &str) {
+        tracing::warn!("{text}");
+        let now = realtime_ns();
+        let meta = RecordMeta { level: Level::Warning, ..RecordMeta::line(now, text.as_bytes()) };
+        self.output.push(&self.ringward, meta, text.as_bytes());
+    }
+}
+
+/// Bytes written to a target, and whether all of them have been put into a ring or given up.
+fn account_of(capture: &Capture, key: &PipeKey) -> Option<(u64, bool)> {
+    let target = capture.targets.get(key, 0).ok()?;
+    Some((target.written, target.settled == target.written))
+}
+
+fn push(output: &mut Output, counters: &CaptureCounters, origin: &OriginHandle, framed: Framed<'_>) {
+    match framed {
+        Framed::Line { time_ns, flags, body } => {
+            counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+            output.push(origin, RecordMeta { flags, ..RecordMeta::line(time_ns, body) }, body);
+        }
+        Framed::Lost { bytes, from_ns, to_ns } => {
+            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
+            output.push_loss(origin, Lost::Bytes(bytes), "from this stream", from_ns, to_ns);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One captured pipe or terminal: puts its chunks in order, finds what is missing, and cuts lines.
+//!
+//! The per-CPU rings deliver chunks in any order; each carries the number of bytes that were written before it.
+//! A chunk that is ahead waits until it is certain that what it waits for will not come: the kernel's account
+//! says that nothing was in flight, and every ring has been emptied since. Then the hole is a gap.
+//!
+//! Bounds: [`StreamLimits`]. Does no I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::record::{Flags, OriginHandle};
+use crate::source::framer::{Framed, Framer};
+
+/// Writes of different threads to one pipe within this time may have been in the other order.
+const OVERLAP_WINDOW_NS: i64 = 50_000;
+
+/// Bounds of one stream, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Longest line that is handed on in one record.
+    pub max_line: usize,
+    /// What is held until the stream has a name.
+    pub hold: usize,
+    /// What is held ahead of a hole.
+    pub ahead: usize,
+}
+
+/// A piece of a stream.
+pub enum Piece {
+    Data { time_ns: i64, thread: u32, bytes: Vec<u8> },
+    Gap { time_ns: i64, bytes: u64 },
+}
+
+/// A line or loss of a stream with a name.
+pub type Out<'a> = dyn FnMut(&OriginHandle, Framed<'_>) + 'a;
+
+pub struct Stream {
+    limits: StreamLimits,
+    /// Bytes of the stream that were handed on or given up.
+    pub delivered: u64,
+    ahead: BTreeMap<u64, Piece>,
+    ahead_bytes: usize,
+    origin: Option<OriginHandle>,
+    held: VecDeque<Piece>,
+    held_bytes: usize,
+    framer: Framer,
+    last: Option<(u32, i64)>,
+    /// When something last came, ns since the epoch.
+    pub active_ns: i64,
+}
+
+impl Stream {
+    /// A stream whose first byte will have the offset `from`.
+    pub fn new(limits: StreamLimits, from: u64) -> Self {
+        Self {
+            limits,
+            delivered: from,
+            ahead: BTreeMap::new(),
+            ahead_bytes: 0,
+            origin: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            framer: Framer::new(limits.max_line),
+            last: None,
+            active_ns: 0,
+        }
+    }
+
+    pub fn is_named(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    pub fn origin(&self) -> Option<&OriginHandle> {
+        self.origin.as_ref()
+    }
+
+    /// Whether a chunk waits for bytes before it.
+    pub fn has_hole(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Whether part of a line, or the end of a gap, waits to be handed on.
+    pub fn is_waiting(&self) -> bool {
+        self.framer.is_waiting()
+    }
+
+    /// A chunk at `offset`. One that is in order, the common case, is not copied.
+    pub fn data(&mut self, offset: u64, time_ns: i64, thread: u32, bytes: &[u8], out: &mut Out<'_>) {
+        self.active_ns = time_ns;
+        if offset > self.delivered {
+            self.wait(offset, Piece::Data { time_ns, thread, bytes: bytes.to_vec() }, bytes.len(), out);
+            return;
+        }
+        // A chunk from before `delivered` was given up as a gap: better late and marked than never.
+        let late = if offset < self.delivered { Flags::RECOVERED } else { Flags::NONE };
+        self.delivered = self.delivered.max(offset + bytes.len() as u64);
+        self.accept(time_ns, thread, bytes, late, out);
+        self.catch_up(out);
+    }
+
+    /// `bytes` at `offset` that were written and could not be read.
+    pub fn gap(&mut self, offset: u64, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
+        self.active_ns = time_ns;
+        if offset > self.delivered {
+            self.wait(offset, Piece::Gap { time_ns, bytes }, 0, out);
+            return;
+        }
+        if offset == self.delivered {
+            self.delivered += bytes;
+            self.lose(time_ns, bytes, out);
+            self.catch_up(out);
+        }
+    }
+
+    /// Nothing before the chunks that wait will come any more: the holes are gaps.
+    pub fn give_up_hole(&mut self, out: &mut Out<'_>) {
+        if let Some((&offset, piece)) = self.ahead.first_key_value() {
+            let time_ns = match piece {
+                Piece::Data { time_ns, .. } | Piece::Gap { time_ns, .. } => *time_ns,
+            };
+            let missing = offset - self.delivered;
+            self.delivered = offset;
+            self.lose(time_ns, missing, out);
+            self.catch_up(out);
+        }
+    }
+
+    /// The kernel's account says that `written` bytes were written and nothing is in flight or in a ring:
+    /// what is missing at the end is a gap. Returns its bytes.
+    pub fn settle(&mut self, written: u64, time_ns: i64, out: &mut Out<'_>) -> u64 {
+        while self.has_hole() {
+            self.give_up_hole(out);
+        }
+        let missing = written.saturating_sub(self.delivered);
+        if missing > 0 {
+            self.delivered = written;
+            self.lose(time_ns, missing, out);
+        }
+        missing
+    }
+
+    /// The stream has a name: what was held goes on.
+    pub fn name(&mut self, origin: OriginHandle, out: &mut Out<'_>) {
+        self.origin = Some(origin);
+        self.held_bytes = 0;
+        for piece in std::mem::take(&mut self.held) {
+            match piece {
+                Piece::Data { time_ns, thread, bytes } => self.accept(time_ns, thread, &bytes, Flags::NONE, out),
+                Piece::Gap { time_ns, bytes } => self.lose(time_ns, bytes, out),
+            }
+        }
+    }
+
+    /// Hands on the unfinished line: the stream is idle or has ended.
+    pub fn flush(&mut self, out: &mut Out<'_>) {
+        if let Some(origin) = &self.origin {
+            self.framer.flush(&mut |framed| out(origin, framed));
+        }
+    }
+
+    fn wait(&mut self, offset: u64, piece: Piece, bytes: usize, out: &mut Out<'_>) {
+        self.ahead.insert(offset, piece);
+        self.ahead_bytes += bytes;
+        while self.ahead_bytes > self.limits.ahead && self.has_hole() {
+            self.give_up_hole(out);
+        }
+    }
+
+    fn catch_up(&mut self, out: &mut Out<'_>) {
+        while let Some(entry) = self.ahead.first_entry() {
+            if *entry.key() > self.delivered {
+                return;
+            }
+            let offset = *entry.key();
+            match entry.remove() {
+                Piece::Data { time_ns, thread, bytes } => {
+                    self.ahead_bytes -= bytes.len();
+                    self.delivered = self.delivered.max(offset + bytes.len() as u64);
+                    self.accept(time_ns, thread, &bytes, Flags::NONE, out);
+                }
+                Piece::Gap { time_ns, bytes } => {
+                    self.delivered = self.delivered.max(offset + bytes);
+                    self.lose(time_ns, bytes, out);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, time_ns: i64, thread: u32, bytes: &[u8], flags: Flags, out: &mut Out<'_>) {
+        let Some(origin) = &self.origin else {
+            self.held_bytes += bytes.len();
+            self.held.push_back(Piece::Data { time_ns, thread, bytes: bytes.to_vec() });
+            self.bound_held();
+            return;
+        };
+        let overlaps = self.last.is_some_and(|(other, before)| {
+            other != thread && time_ns.abs_diff(before) < OVERLAP_WINDOW_NS.unsigned_abs()
+        });
+        self.last = Some((thread, time_ns));
+        let flags = if overlaps { flags | Flags::OVERLAP } else { flags };
+        self.framer.push(bytes, time_ns, flags, &mut |framed| out(origin, framed));
+    }
+
+    fn lose(&mut self, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
+        match &self.origin {
+            Some(origin) => self.framer.lose(bytes, time_ns, &mut |framed| out(origin, framed)),
+            None => self.held.push_back(Piece::Gap { time_ns, bytes }),
+        }
+    }
+
+    /// The oldest of what is held becomes a gap when it is too much.
+    fn bound_held(&mut self) {
+        let mut lost = 0;
+        let mut time = 0;
+        while self.held_bytes > self.limits.hold {
+            match self.held.pop_front() {
+                Some(Piece::Data { time_ns, bytes, .. }) => {
+                    self.held_bytes -= bytes.len();
+                    lost += bytes.len() as u64;
+                    time = time_ns;
+                }
+                Some(Piece::Gap { time_ns, bytes }) => {
+                    lost += bytes;
+                    time = time_ns;
+                }
+                None => break,
+            }
+        }
+        if lost > 0 {
+            self.held.push_front(Piece::Gap { time_ns: time, bytes: lost });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::{Origin, OriginKind};
+
+    const LIMITS: StreamLimits = StreamLimits { max_line: 1000, hold: 1000, ahead: 1000 };
+
+    fn origin() -> OriginHandle {
+        OriginHandle::new(Origin::new(OriginKind::Container, "c"))
+    }
+
+    fn collect(seen: &mut (Vec<u8>, u64), framed: Framed<'_>) {
+        match framed {
+            Framed::Line { flags, body, .. } => {
+                seen.0.extend_from_slice(body);
+                if !flags.contains(Flags::PARTIAL) {
+                    seen.0.push(b'\n');
+                }
+            }
+            Framed::Lost { bytes, .. } => seen.1 += bytes,
+        }
+    }
+
+    #[test]
+    fn writes_of_two_threads_at_once_are_marked() {
+        let mut stream = Stream::new(LIMITS, 0);
+        let mut marks = Vec::new();
+        let mut out = |_: &OriginHandle, framed: Framed<'_>| {
+            if let Framed::Line { flags, .. } = framed {
+                marks.push(flags.contains(Flags::OVERLAP));
+            }
+        };
+        stream.name(origin(), &mut out);
+        stream.data(0, 1_000, 1, b"a\n", &mut out);
+        stream.data(2, 2_000, 2, b"b\n", &mut out);
+        stream.data(4, 3_000, 2, b"c\n", &mut out);
+        stream.data(6, 900_000, 1, b"d\n", &mut out);
+        assert_eq!(marks, [false, true, false, false]);
+    }
+
+    #[test]
+    fn what_is_held_for_a_name_is_bounded_and_counted() {
+        let mut stream = Stream::new(LIMITS, 0);
+        let mut seen = (Vec::new(), 0);
+        for index in 0..20u64 {
+            stream.data(index * 100, 1, 1, &[b'x'; 100], &mut |_, framed| collect(&mut seen, framed));
+        }
+        stream.name(origin(), &mut |_, framed| collect(&mut seen, framed));
+        stream.flush(&mut |_, framed| collect(&mut seen, framed));
+        assert_eq!((seen.0.len() as u64 + seen.1, seen.1), (2000, 1000));
+    }
+
+    proptest! {
+        /// Chunks in any order, some missing, named at any time: bytes delivered and lost are bytes written.
+        #[test]
+        fn delivered_and_lost_are_written(
+            chunks in proptest::collection::vec((1..30u64, 0..8u8), 1..60),
+            shuffle in any::<u64>(),
+            name_at in 0..60usize,
+        ) {
+            let mut offset = 0;
+            let mut sent: Vec<_> = chunks.iter().map(|(len, fate)| {
+                let at = offset;
+                offset += len;
+                (at, *len, *fate)
+            }).filter(|(_, _, fate)| *fate != 0).collect();
+            // Locally out of order, as CPUs are.
+            let mut state = shuffle;
+            for index in 1..sent.len() {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                if state >> 60 < 6 {
+                    sent.swap(index - 1, index);
+                }
+            }
+            let mut stream = Stream::new(StreamLimits { hold: 1 << 20, ahead: 1 << 20, ..LIMITS }, 0);
+            let mut seen = (Vec::new(), 0);
+            let mut out = |_: &OriginHandle, framed: Framed<'_>| collect(&mut seen, framed);
+            for (index, (at, len, fate)) in sent.iter().enumerate() {
+                if index == name_at {
+                    stream.name(origin(), &mut out);
+                }
+                if *fate == 1 {
+                    stream.gap(*at, 1, *len, &mut out);
+                } else {
+                    stream.data(*at, 1, 1, &vec![b'a'; *len as usize], &mut out);
+                }
+            }
+            stream.settle(offset, 1, &mut out);
+            if !stream.is_named() {
+                stream.name(origin(), &mut out);
+            }
+            stream.flush(&mut out);
+            prop_assert_eq!(seen.0.len() as u64 + seen.1, offset);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The kernel log.
+//!
+//! /dev/kmsg from its oldest record, and the console texts that eBPF captured: when /dev/kmsg was overrun, they
+//! fill the gap. A record carries `clock`, `facility`, `priority` and `seq` as fields; its message keeps the
+//! newline and the dictionary lines, as Talos sends them.
+//!
+//! Checkpoint: source `boot:<boot id>:kmsg`, position `seq + 1`.
+
+mod clock;
+mod parse;
+mod reader;
+mod recover;
+
+pub use parse::{KmsgError, KmsgRecord, facility_name};
+pub use reader::{KmsgCounters, KmsgError as OpenError, KmsgHandle, KmsgOptions, start};

@@ -1,0 +1,113 @@
+//! Fills the gaps of an overrun /dev/kmsg with the texts that the console tracepoint gave.
+//!
+//! The tracepoint has the text of every printk and nothing else. A record that came by /dev/kmsg takes its text
+//! out of the queue, and everything before it: those came by /dev/kmsg too, or are the gap. Bounded in texts
+//! and bytes; what falls out is only missed when a gap follows.
+
+use std::collections::VecDeque;
+
+/// Texts and bytes that are kept.
+const MAX_TEXTS: usize = 65_536;
+const MAX_BYTES: usize = 4 << 20;
+/// Texts that are searched for the one of a record.
+const WINDOW: usize = 4096;
+
+/// A text of the console tracepoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) monotonic_ns: u64,
+    pub(super) text: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(super) struct Recovery {
+    texts: VecDeque<Text>,
+    bytes: usize,
+}
+
+impl Recovery {
+    pub(super) fn push(&mut self, text: Text) {
+        self.bytes += text.text.len();
+        self.texts.push_back(text);
+        while self.texts.len() > MAX_TEXTS || self.bytes > MAX_BYTES {
+            self.pop();
+        }
+    }
+
+    /// Whether the text of a record is there, so that everything before it is there too.
+    pub(super) fn has(&self, message: &[u8]) -> bool {
+        self.find(message, self.texts.len()).is_some()
+    }
+
+    /// A record came by /dev/kmsg after `missing` that did not. Returns the texts of those that were missed, in
+    /// order, at most `missing`.
+    pub(super) fn take(&mut self, message: &[u8], missing: u64) -> Vec<Text> {
+        let window = if missing > 0 { self.texts.len() } else { WINDOW };
+        let Some(index) = self.find(message, window) else { return Vec::new() };
+        let before: Vec<Text> = (0..index).filter_map(|_| self.pop()).collect();
+        self.pop();
+        let skip = before.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
+        before.into_iter().skip(skip).collect()
+    }
+
+    fn find(&self, message: &[u8], window: usize) -> Option<usize> {
+        self.texts.iter().take(window).position(|text| is_same(&text.text, message))
+    }
+
+    fn pop(&mut self) -> Option<Text> {
+        let text = self.texts.pop_front()?;
+        self.bytes -= text.text.len();
+        Some(text)
+    }
+}
+
+/// The tracepoint's text may have been cut at its limit, and may keep a newline.
+fn is_same(text: &[u8], message: &[u8]) -> bool {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    // A message of several lines: its further lines stand as `\n` in both.
+    let first = memchr::memchr(b'\n', text).map_or(text, |end| &text[..end]);
+    text == message
+        || (text.len() == forwarder_common::CONSOLE_LEN && message.starts_with(text))
+        || (first.len() < text.len() && first == message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(texts: &[&str]) -> Recovery {
+        let mut recovery = Recovery::default();
+        for text in texts {
+            recovery.push(Text { monotonic_ns: 0, text: text.as_bytes().to_vec() });
+        }
+        recovery
+    }
+
+    fn taken(texts: Vec<Text>) -> Vec<String> {
+        texts.into_iter().map(|text| String::from_utf8(text.text).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_gap_is_filled_with_what_stands_between_its_neighbours() {
+        let mut recovery = queue(&["a", "b", "c", "d"]);
+        assert!(recovery.take(b"a", 0).is_empty());
+        assert_eq!(taken(recovery.take(b"d", 2)), ["b", "c"]);
+        assert!(recovery.texts.is_empty());
+    }
+
+    #[test]
+    fn never_more_than_are_missing_and_the_latest_of_them() {
+        assert_eq!(taken(queue(&["x", "b", "c", "d"]).take(b"d", 2)), ["b", "c"]);
+        assert_eq!(taken(queue(&["c", "d"]).take(b"d", 5)), ["c"]);
+        assert!(queue(&["a"]).take(b"unknown", 5).is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut recovery = Recovery::default();
+        for _ in 0..100_000 {
+            recovery.push(Text { monotonic_ns: 0, text: vec![b'x'; 100] });
+        }
+        assert!(recovery.bytes <= MAX_BYTES && recovery.texts.len() <= MAX_TEXTS);
+    }
+}

@@ -1,0 +1,284 @@
+//! The real binary, given wrong input: the exit code, the message with its place and what is accepted, and that
+//! nothing was opened.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Runs in the directory, so that messages show names without their path.
+    fn ringward(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("ringward").unwrap();
+        command.current_dir(self.dir.path()).args(arguments);
+        for name in ["RINGWARD_LOG", "STATE_DIRECTORY", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.ringward(arguments).output().unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// `text` as a file is refused by `run` and `check` alike: exit code 2, nothing on standard output, and `message`.
+fn refused(text: impl AsRef<[u8]>, message: &str) {
+    let place = Place::new();
+    place.file("r.yaml", text);
+    for command in ["check", "run"] {
+        let state = place.dir.path().join("state");
+        let output = place.run(&[command, "--state-dir", state.to_str().unwrap(), "--config", "r.yaml"]);
+        assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
+        assert_eq!(stdout(&output), "", "{command}");
+        let wanted = format!("ringward: error: {message}");
+        assert!(stderr(&output).contains(&wanted), "{command} said\n{}\nnot\n{wanted}", stderr(&output));
+        assert!(!state.exists(), "{command} created the state_dir");
+    }
+}
+
+/// As [`refused`], for flags.
+fn refused_flags(arguments: &[&str], message: &str) {
+    let place = Place::new();
+    let output = place.run(&[&["check"], arguments].concat());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let wanted = format!("ringward: error: {message}");
+    assert!(stderr(&output).starts_with(&wanted), "said\n{}\nnot\n{wanted}", stderr(&output));
+}
+
+const ENDPOINTS: &str = "udp://HOST:PORT, tcp://HOST:PORT or stdout:";
+
+#[test]
+fn wrong_endpoints() {
+    refused(
+        "destinations:\n  - endpoint: tpc://127.0.0.1:5044\n",
+        &format!(
+            "r.yaml:2:15: destinations[0].endpoint: `tpc://127.0.0.1:5044` has the unknown scheme `tpc` (did you mean `tcp`?); accepted: {ENDPOINTS}"
+        ),
+    );
+    refused(
+        "destinations:\n  - endpoint: udp://127.0.0.1\n",
+        &format!("r.yaml:2:15: destinations[0].endpoint: `udp://127.0.0.1` has no port; accepted: {ENDPOINTS}"),
+    );
+    refused(
+        "destinations:\n  - name: x\n",
+        &format!("r.yaml:2:5: destinations[0]: has no `endpoint`; accepted: {ENDPOINTS}"),
+    );
+    refused("destinations:\n  - endpoint: stdout:\n", "r.yaml:2:21: not valid YAML: ");
+    refused_flags(
+        &["--to", "http://h:1"],
+        &format!("--to: `http://h:1` has the unknown scheme `http`; accepted: {ENDPOINTS}"),
+    );
+    refused_flags(&["--to", "udp://:1"], "--to: `udp://:1` has no host");
+    refused_flags(&["--to", ""], "--to: the endpoint is empty");
+}
+
+#[test]
+fn unknown_keys_are_located_and_suggested() {
+    refused(
+        "io: auto\ncapture:\n  idle_flsh: 1s\n",
+        "r.yaml:3:3: capture.idle_flsh: unknown key (did you mean `idle_flush`?); accepted: `hook`, `ring_bytes`",
+    );
+    refused("sources: []\n", "r.yaml:1:1: sources: unknown key; accepted: `state_dir`, `io`");
+}
+
+#[test]
+fn destinations_with_one_name() {
+    refused(
+        "destinations:\n- {endpoint: 'udp://h:1', name: a}\n- {endpoint: 'tcp://h:1', name: a}\n",
+        "r.yaml:3:3: destinations[1]: has the name `a`, like the destination at r.yaml:2:3; accepted: a different `name`",
+    );
+    refused_flags(
+        &["--to", "udp://h:1", "--to", "udp://h:1"],
+        "--to: has the name `udp://h:1`, like the destination at --to",
+    );
+}
+
+#[test]
+fn wrong_tags() {
+    refused_flags(&["--tag", "x"], "--tag: `x` has no `=`; accepted: KEY=VALUE, as server=s03-rack07");
+    refused_flags(&["--tag", "=x"], "--tag: `=x` has no key before the `=`");
+    refused_flags(&["--tag", "a=1", "--tag", "a=2"], "--tag: `a` is given twice");
+    refused(
+        "destinations: [{endpoint: 'udp://h:1', extraTags: [a]}]\n",
+        "r.yaml:1:51: destinations[0].extraTags: is a list; accepted: a mapping",
+    );
+}
+
+#[test]
+fn wrong_sizes_durations_and_words() {
+    refused(
+        "ring: { bytes: 16 elephants }\n",
+        "r.yaml:1:16: ring.bytes: `16 elephants` has the unknown unit `elephants`; accepted: a size",
+    );
+    refused("ring: { bytes: 1 }\n", "r.yaml:1:16: ring.bytes: `1` is too small; accepted: 64KiB to 64GiB");
+    refused(
+        "shutdown_timeout: 10\n",
+        "r.yaml:1:19: shutdown_timeout: `10` has no unit; accepted: a duration with its unit",
+    );
+    refused_flags(&["--spill", "lots"], "--spill: `lots` does not start with a number; accepted: a size");
+    refused_flags(&["--spill", "-1"], "--spill: `-1` is negative");
+    refused_flags(
+        &["--capture-hook", "tpbtf2"],
+        "--capture-hook: `tpbtf2` is unknown (did you mean `tp_btf`?); accepted: `auto`, `fexit`",
+    );
+    refused_flags(&["--io", "kqueue"], "--io: `kqueue` is unknown; accepted: `auto`, `uring`, `epoll`");
+    refused_flags(&["--pid", "0"], "--pid: `0` is not a process id");
+    refused_flags(&["--cgroup", "x"], "--cgroup: `x` is not the path of a cgroup");
+    refused_flags(&["--unit", "a b"], "--unit: `a b` is not the name of a unit");
+    refused_flags(&["--state-dir", "x"], "--state-dir: `x` is not an absolute path");
+    refused_flags(
+        &["--log-level", "loud"],
+        "--log-level: `loud` is not a level; accepted: off, error, warn, info, debug, trace",
+    );
+}
+
+#[test]
+fn what_is_not_yaml_or_not_text() {
+    refused("io: [auto\nring: x\n", "r.yaml:");
+    refused("io: auto\nio: epoll\n", "r.yaml:2:1: not valid YAML: duplicate mapping key: io\n");
+    refused("just words\n", "r.yaml:1:1: is a single value; accepted: a mapping with the keys `state_dir`");
+    refused(b"\x7fELF\x02\x01\x01\0\0", "r.yaml:1:5: the byte 0x02 is not text; accepted: YAML in UTF-8");
+    refused(b"io: auto\n# \xff\n", "r.yaml:2:3: the byte 0xff is not text");
+    refused(
+        "# words\n".repeat(10 << 20 >> 3),
+        "r.yaml: is larger than 1MiB; accepted: a configuration in YAML, at most 1MiB",
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    refused_flags(
+        &["--config", "no.yaml"],
+        "no.yaml: can't be read: no such file or directory; accepted: a readable file",
+    );
+    refused_flags(&["--config", "/"], "/: can't be read: is a directory");
+}
+
+#[test]
+fn everything_at_once() {
+    let place = Place::new();
+    place.file("a.yaml", "rign: {}\ndestinations:\n- endpoint: udp://h\n");
+    place.file("b.yaml", "io: 5\n");
+    let arguments = ["run", "-c", "a.yaml", "-c", "b.yaml", "-c", "c.yaml", "--tag", "x", "--log-level", "y"];
+    let output = place.ringward(&arguments).env("STATE_DIRECTORY", "z").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    let starts: Vec<_> = said.lines().map(|line| line.split(": ").nth(2).unwrap()).collect();
+    let expected = [
+        "--log-level",
+        "c.yaml",
+        "a.yaml:1:1",
+        "a.yaml:3:13",
+        "b.yaml:1:5",
+        "--tag",
+        "$STATE_DIRECTORY",
+        "7 problems, nothing was started",
+    ];
+    assert_eq!(starts, expected, "{said}");
+}
+
+#[test]
+fn a_wrong_level_in_the_environment() {
+    let place = Place::new();
+    let output = place.ringward(&["check"]).env("RINGWARD_LOG", "loud").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("ringward: error: $RINGWARD_LOG: `loud` is not a level; accepted: off, error"));
+    let output = place.ringward(&["check"]).env("RINGWARD_LOG", "info,ringward::ring=debug").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn usage_errors_look_like_the_others() {
+    let place = Place::new();
+    for (arguments, message) in [
+        (&["check", "--frob"][..], "unexpected argument '--frob'"),
+        (&["chekc"], "unrecognized subcommand 'chekc'"),
+        (&["run", "--to"], "a value is required for '--to <URL>'"),
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).starts_with(&format!("ringward: error: {message}")), "{}", stderr(&output));
+    }
+    let output = place.run(&[]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("Exit codes:"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_empty_file_holds_but_is_remarked() {
+    let place = Place::new();
+    place.file("r.yaml", "");
+    let output = place.run(&["check", "-c", "r.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).starts_with("ringward: warning: r.yaml: says nothing"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("sends to\n  stdout:, json_lines\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn check_shows_what_a_configuration_means() {
+    let place = Place::new();
+    place.file(
+        "r.yaml",
+        "state_dir: /s\ndestinations:\n- {endpoint: 'tcp://h:5044', name: far, spill: {bytes: 1GiB}}\n",
+    );
+    let output =
+        place.run(&["check", "-v", "-c", "r.yaml", "--to", "udp://127.0.0.1:12345", "--tag", "a=b=c", "--no-kernel"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for line in [
+        "  tcp://h:5044 (far), json_lines, tagged a=b=c, spilling up to 1GiB to /s/spill/far\n",
+        "  udp://127.0.0.1:12345, json_lines, tagged a=b=c\n    max_record_bytes 65507",
+        "  capture.ring_bytes         16MiB\n",
+    ] {
+        assert!(text.contains(line), "{text}\nlacks\n{line}");
+    }
+    assert!(!text.contains("kernel's log") && !text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let place = Place::new();
+    let output = place.ringward(&["check", "--config", "-"]).write_stdin("io: x\n").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("ringward: error: <stdin>:1:5: io: `x` is unknown; accepted: `auto`"));
+    let output = place.ringward(&["check", "-v", "--config", "-"]).write_stdin("io: epoll\n").output().unwrap();
+    assert!(stdout(&output).contains("epoll"), "{output:?}");
+}
+
+#[test]
+fn help_version_and_doctor_end_well() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    assert!(help.status.success() && stdout(&help).contains("Examples:") && stdout(&help).contains("Exit codes:"));
+    let version = place.run(&["--version"]);
+    assert_eq!(stdout(&version), format!("ringward {}\n", env!("CARGO_PKG_VERSION")));
+    let doctor = place.run(&["doctor", "--json"]);
+    assert!(doctor.status.success());
+    let items: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let names: Vec<_> = items.as_array().unwrap().iter().filter_map(|item| item["name"].as_str()).collect();
+    assert!(names.contains(&"kernel") && names.contains(&"cap_bpf"), "{names:?}");
+}

@@ -1,0 +1,68 @@
+//! The real kernel log: records written at every level and facility, a storm that overruns it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ringward::record::{FieldValue, Flags, Origin};
+use ringward::ring::{Cursor, ReaderOptions, Ring, RingLimits};
+use ringward::source::kmsg::{KmsgOptions, start};
+
+struct Seen {
+    body: String,
+    flags: Flags,
+    fields: Vec<(String, String)>,
+}
+
+fn collect(cursor: &mut Cursor, seen: &mut Vec<Seen>) {
+    while let Some(found) = cursor.try_next() {
+        for record in found.batch.records() {
+            let origin = Origin::decode(found.batch.origin_bytes(record.origin)).unwrap();
+            assert!(origin.source.starts_with("boot:"));
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let fields = record.fields().map(|(key, value)| match value {
+                FieldValue::Text(value) | FieldValue::Json(value) => (text(key), text(value)),
+                FieldValue::Integer(_) => unreachable!("integers are read back as JSON"),
+            });
+            seen.push(Seen { body: text(record.body), flags: record.flags, fields: fields.collect() });
+        }
+    }
+}
+
+fn open() -> (ringward::source::kmsg::KmsgHandle, Cursor) {
+    std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n").expect("tests run as root");
+    let ring = Ring::new(RingLimits { bytes: 1 << 30, records: u64::MAX }, 1);
+    let cursor = ring.reader(ReaderOptions::new("test"));
+    let options = KmsgOptions { path: PathBuf::from("/dev/kmsg"), boot_id: "b".into(), console: None };
+    (start(options, ring).expect("/dev/kmsg can be opened"), cursor)
+}
+
+#[test]
+fn every_level_and_facility_comes_out_with_its_fields() {
+    let (handle, mut cursor) = open();
+    let mark = format!("ringward-test-{}", std::process::id());
+    let mut kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg").unwrap();
+    for priority in 8..192 {
+        kmsg.write_all(format!("<{priority}>{mark} {priority}\n").as_bytes()).unwrap();
+    }
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline && !seen.iter().any(|one: &Seen| one.body == format!("{mark} 191\n")) {
+        collect(&mut cursor, &mut seen);
+        std::thread::yield_now();
+    }
+    handle.stop();
+    let ours: Vec<&Seen> = seen.iter().filter(|one| one.body.starts_with(&mark)).collect();
+    assert_eq!(ours.len(), 184);
+    let levels = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    for (one, priority) in ours.iter().zip(8..) {
+        assert_eq!(one.body, format!("{mark} {priority}\n"));
+        let field = |name: &str| one.fields.iter().find(|(key, _)| key == name).unwrap().1.clone();
+        assert_eq!(field("priority"), levels[priority % 8]);
+        assert_eq!(field("facility"), ringward::source::kmsg::facility_name(priority as u32 / 8));
+        assert!(field("clock").parse::<u64>().is_ok());
+    }
+    let sequence = |one: &Seen| one.fields.iter().find(|(key, _)| key == "seq").unwrap().1.parse::<u64>().unwrap();
+    assert!(seen.iter().map(sequence).is_sorted_by(|a, b| a + 1 == *b), "no record twice, none missing");
+    assert!(seen.iter().all(|one| one.flags.is_empty()));
+}

@@ -1,0 +1,47 @@
+//! Every version that is not in `Cargo.lock`, in one place. `docs/ebpf-build.md` says why they are what they are; a
+//! test compares the two.
+
+/// bpf-linker 0.11 and later need a system LLVM; 0.10 loads the one that rustc brings.
+pub const BPF_LINKER: &str = "0.10.4";
+
+/// The kernel series that the VM boots, oldest first.
+pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
+
+/// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
+pub const TEST_PACKAGES: [(&str, &str); 13] = [
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("dockerd", "docker.io"),
+    ("podman", "podman"),
+    ("crun", "crun"),
+    ("conmon", "conmon"),
+    ("rsyslogd", "rsyslog"),
+    ("socat", "socat"),
+    ("bpftool", "bpftool"),
+    ("tar", "tar"),
+    ("ip", "iproute2"),
+    ("busybox", "busybox-static"),
+];
+
+/// What the VM needs from Debian.
+pub const VM_PACKAGES: [(&str, &str); 4] =
+    [("qemu-system-x86_64", "qemu-system-x86"), ("cpio", "cpio"), ("busybox", "busybox-static"), ("runc", "runc")];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_names_the_pinned_versions() {
+        let page = include_str!("../../docs/ebpf-build.md");
+        assert!(page.contains(&format!("bpf-linker {}", super::BPF_LINKER)), "bpf-linker");
+        for crate_name in ["aya", "aya-obj"] {
+            let manifest = include_str!("../../Cargo.toml");
+            let line = manifest
+                .lines()
+                .find(|line| line.starts_with(&format!("{crate_name} = ")))
+                .expect("a workspace dependency");
+            let version = line.split('"').nth(1).expect("a version").trim_start_matches('=');
+            assert!(page.contains(&format!("{crate_name} {version}")), "{crate_name} {version}");
+        }
+    }
+}

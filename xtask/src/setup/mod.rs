@@ -1,0 +1,62 @@
+//! `cargo xtask setup`: brings a fresh machine to where Ringward builds (`--run`) or is tested (`--test`).
+//!
+//! Each step looks first and does nothing when the thing is there, so that it can be run before every command.
+//! Nothing outside of the Rust toolchain, `~/.cargo/bin`, Debian's packages and the target folder is touched.
+
+mod apt;
+pub mod kernels;
+mod toolchain;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{pins, ui};
+
+#[derive(Args)]
+#[group(multiple = true)]
+pub struct Options {
+    /// What the build needs: rust-src, bpf-linker, a C linker (the default)
+    #[arg(long)]
+    run: bool,
+    /// What the tests need too: containerd, runc, Docker, Podman, qemu, kernels
+    #[arg(long)]
+    test: bool,
+    /// What the VM needs: qemu, cpio, busybox, runc, Debian's kernels
+    #[arg(long)]
+    vm: bool,
+    /// What the benches need (what the build needs)
+    #[arg(long)]
+    bench: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    build_tools()?;
+    if options.test {
+        test_tools()?;
+    } else if options.vm {
+        vm_tools()?;
+    }
+    Ok(())
+}
+
+/// What `cargo build -p ringward` needs.
+pub fn build_tools() -> Result<()> {
+    ui::heading("Tools for the build");
+    toolchain::c_linker()?;
+    toolchain::rust_src()?;
+    toolchain::bpf_linker()
+}
+
+/// What `cargo xtask test` needs besides.
+pub fn test_tools() -> Result<()> {
+    ui::heading("Tools for the tests");
+    apt::install("the tests", &[&pins::TEST_PACKAGES[..], &pins::VM_PACKAGES[..]].concat())?;
+    kernels::fetch_all()
+}
+
+/// What `cargo xtask vm` needs besides.
+pub fn vm_tools() -> Result<()> {
+    ui::heading("Tools for the VM");
+    apt::install("the VM", &pins::VM_PACKAGES)?;
+    kernels::fetch_all()
+}

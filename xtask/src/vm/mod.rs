@@ -1,0 +1,66 @@
+//! `cargo xtask vm`: the scenario list on every rung of the hook ladder, on Debian's kernels, under qemu.
+//!
+//! One boot for each kernel, cgroup version and lockdown mode; inside of it PID 1 (xtask/guest) runs all rungs. The
+//! machine is emulated (TCG): slow, but the same on every host, and nested virtualisation is not needed. A boot is
+//! bounded in time; its console is kept in `target/vm/logs/`. docs/development.md shows how to narrow a run down.
+
+mod initramfs;
+mod plan;
+mod qemu;
+mod results;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::report::{Report, Row};
+use crate::setup::kernels;
+use crate::{command, setup, ui, workspace};
+pub use plan::Options;
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    setup::build_tools()?;
+    setup::vm_tools()?;
+    let mut report = Report::default();
+    report.extend(boot_all(options)?);
+    Ok(report.finish())
+}
+
+/// Boots everything that the options name, one after the other; a row for each.
+pub fn boot_all(options: &Options) -> Result<Vec<Row>> {
+    let boots = options.boots();
+    ui::heading(&format!("Virtual machines: {} boots", boots.len()));
+    build()?;
+    let image = initramfs::make()?;
+    boots
+        .iter()
+        .map(|boot| {
+            let kernel = kernels::fetch(&boot.kernel)?;
+            ui::doing(&boot.name());
+            let ended = qemu::boot(boot, &kernel, &image)?;
+            Ok(results::row(boot, &ended))
+        })
+        .collect()
+}
+
+/// The static binaries, in a target folder of their own: other flags must not throw out the ordinary build.
+fn build() -> Result<()> {
+    let triple = workspace::host_triple()?;
+    ui::doing("building the static binaries");
+    let mut cargo = workspace::cargo(&["build", "--quiet", "--profile", "vm", "--target", &triple]);
+    cargo.args(["-p", "ringward", "-p", "ringward-guest", "--bins", "--target-dir"]).arg(folder()?.join("build"));
+    // For this target only: build scripts (and the eBPF build that one of them starts) have flags of their own.
+    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    cargo.env(variable, "-C target-feature=+crt-static").env_remove("RUSTFLAGS");
+    command::run(&mut cargo)
+}
+
+/// Where everything of the VM is: `target/vm`.
+fn folder() -> Result<std::path::PathBuf> {
+    Ok(workspace::target()?.join("vm"))
+}
+
+/// Where the static binaries are.
+fn binaries() -> Result<std::path::PathBuf> {
+    Ok(folder()?.join("build").join(workspace::host_triple()?).join("vm"))
+}
