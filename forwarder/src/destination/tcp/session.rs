@@ -229,7 +229,9 @@ impl<'a> Session<'a> {
         let Ok(info) = self.connection.tcp_info() else { return };
         self.state.window.offered(info.snd_wnd);
         self.acked = info.bytes_acked.min(self.written);
-        let read = self.acked.saturating_sub(self.state.window.bytes());
+        let window = self.state.window.bytes();
+        self.counters.resend_window_bytes.set(window);
+        let read = self.acked.saturating_sub(window);
         if read > 0 {
             self.state.pace.back_to_full_speed();
             self.prove(read);
