@@ -129,3 +129,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// Asserts that exactly these numbers came, in this order, without printing thousands.
+#[track_caller]
+pub fn assert_numbers(came: &[u64], expected: std::ops::Range<u64>) {
+    let wrong = came.iter().copied().zip(expected.clone()).find(|(came, expected)| came != expected);
+    assert_eq!(wrong, None, "(came, expected)");
+    assert_eq!(came.len() as u64, expected.end - expected.start);
+}

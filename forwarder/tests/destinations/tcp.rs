@@ -8,7 +8,7 @@ use ringward::io::IoMode;
 use ringward::ring::RingLimits;
 use socket2::{Domain, Socket, Type};
 
-use crate::bench::{AMPLE, Bench, PATIENCE, destination, number_of, wait_until};
+use crate::bench::{AMPLE, Bench, PATIENCE, assert_numbers, destination, number_of, wait_until};
 use crate::receiver::{healthy, listen, take};
 
 crate::on_both_backends!(
@@ -28,7 +28,7 @@ fn everything_arrives_in_order_and_is_confirmed_by_the_end(mode: IoMode) {
     let numbers = healthy(listener);
     let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
     bench.send(0..20_000);
-    assert_eq!(take(&numbers, 20_000), (0..20_000).collect::<Vec<_>>());
+    assert_numbers(&take(&numbers, 20_000), 0..20_000);
     let counters = bench.counters("a");
     let reports = bench.finish(PATIENCE);
     assert!(reports["a"].is_complete(), "{reports:?}");
@@ -51,7 +51,7 @@ fn a_slow_reader_with_a_small_buffer_gets_everything(mode: IoMode) {
         std::thread::yield_now();
     }
     let numbers: Vec<u64> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).filter_map(number_of).collect();
-    assert_eq!(numbers, (0..10_000).collect::<Vec<_>>());
+    assert_numbers(&numbers, 0..10_000);
     drop(stream);
     assert_eq!(bench.counters("a").resent.value(), 0);
     drop(bench.finish(Duration::ZERO));
@@ -88,7 +88,7 @@ fn a_receiver_that_comes_later(mode: IoMode) {
     let error = counters.last_error().unwrap();
     assert!(error.starts_with(&format!("could not connect to {address}: ")) && error.contains("refused"), "{error}");
     let numbers = healthy(TcpListener::bind(address).unwrap());
-    assert_eq!(take(&numbers, 100), (0..100).collect::<Vec<_>>());
+    assert_numbers(&take(&numbers, 100), 0..100);
     assert!(counters.is_connected());
     assert!(bench.finish(PATIENCE)["a"].is_complete());
 }
@@ -137,7 +137,7 @@ fn one_that_is_down_delays_nobody(mode: IoMode) {
     let mut expected = 200;
     for _ in 0..20 {
         bench.send(expected..expected + 5_000);
-        assert_eq!(take(&numbers, 5_000), (expected..expected + 5_000).collect::<Vec<_>>());
+        assert_numbers(&take(&numbers, 5_000), expected..expected + 5_000);
         expected += 5_000;
     }
     for name in ["refusing", "resetting", "nameless"] {
@@ -206,7 +206,7 @@ fn a_receiver_that_is_half_closed_from_the_start(mode: IoMode) {
     let counters = bench.counters("a");
     wait_until("it has seen the first early end", || counters.connects.value() >= 2);
     bench.send(0..20_000);
-    assert_eq!(take(&numbers, 20_000), (0..20_000).collect::<Vec<_>>());
+    assert_numbers(&take(&numbers, 20_000), 0..20_000);
     assert_eq!(counters.resent.value(), 0);
     drop(bench.finish(PATIENCE));
 }
@@ -235,7 +235,7 @@ fn what_the_receiver_sends_is_ignored(mode: IoMode) {
     let (mut stream, _): (TcpStream, _) = listener.accept().unwrap();
     stream.write_all(&vec![b'x'; 4 << 20]).unwrap();
     bench.send(0..10);
-    assert_eq!(crate::receiver::read_exactly(&mut stream, 10), (0..10).collect::<Vec<_>>());
+    assert_numbers(&crate::receiver::read_exactly(&mut stream, 10), 0..10);
     drop(stream);
     assert!(bench.finish(PATIENCE)["a"].is_complete());
 }
