@@ -24,6 +24,7 @@ mod proc;
 mod runtime;
 mod scan;
 pub mod select;
+mod storage;
 
 pub use cgroup::{ContainerRef, Membership, PodUid, parse_leaf, parse_path, parse_proc_cgroup};
 pub use identity::{ContainerIdentity, LogFile, LogFormat, Runtime};

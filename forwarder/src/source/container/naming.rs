@@ -17,6 +17,7 @@ use super::kubernetes;
 use super::places::{Kind, Places, RuncState};
 use super::proc::Proc;
 use super::runtime::{Conmon, Parent, Runc, Shim, is_crio, recognise, sibling_bundle};
+use super::storage;
 
 /// How far up a container's runtime is searched: container processes that make namespaces are a few levels deep.
 const MAX_ANCESTORS: usize = 32;
@@ -255,7 +256,7 @@ impl Namer {
         if let Some(bundle) = Bundle::read(&self.proc.resolve(pid, &conmon.bundle)) {
             bundle.describe(&self.proc, pid, &mut identity);
         }
-        if identity.log.is_none() {
+        if identity.log.is_none() && !identity.sandbox {
             identity.log = conmon.logs.iter().find_map(|log| {
                 let path = match log.split_once(':') {
                     Some(("k8s-file" | "json-file", path)) => path,
@@ -311,11 +312,16 @@ impl Namer {
                 return;
             }
         }
-        let tasks = self.places.candidates(Kind::Task, &id).into_iter();
-        let storage = self.places.candidates(Kind::Storage, &id).into_iter().map(|path| path.join("userdata"));
-        for path in tasks.chain(storage).map(directory) {
+        for path in self.places.candidates(Kind::Storage, &id) {
+            if storage::describe(&self.proc, &path, identity) {
+                identity.resolved = true;
+                return;
+            }
+        }
+        for path in self.places.candidates(Kind::Task, &id).into_iter().map(directory) {
             if let Some(bundle) = Bundle::read(&path) {
-                identity.resolved |= bundle.describe(&self.proc, 1, identity) || identity.runtime != Runtime::Podman;
+                bundle.describe(&self.proc, 1, identity);
+                identity.resolved = true;
                 identity.init_pid = self.host_pid(event, read_pid(&path.join("init.pid")));
                 if identity.log.is_none() {
                     identity.log = kubernetes::log_file(&self.proc, 1, identity, None);
@@ -396,3 +402,7 @@ pub(super) fn event_of(proc: &Proc, pid: u32) -> Option<ExecEvent> {
     let v1 = paths(&text).find(|path| !matches!(parse_path(path), Membership::Root)).map(leaf).unwrap_or_default();
     Some(ExecEvent { pid, parent: proc.status(pid)?.parent, cgroup_leaf: unified, cgroup_v1_leaf: v1 })
 }
+
+#[cfg(test)]
+#[path = "naming_tests.rs"]
+mod tests;

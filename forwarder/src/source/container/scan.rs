@@ -1,6 +1,6 @@
 //! Finds the containers that run already, and what their first processes write to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cgroup::{Membership, parse_proc_cgroup};
 use super::identity::ContainerIdentity;
@@ -64,22 +64,26 @@ impl Namer {
                 members.first.get_or_insert(pid);
             }
         }
-        let mut found: Vec<RunningContainer> = Vec::new();
-        for (group, members) in groups {
+        let grouped: BTreeSet<u32> = groups.values().flat_map(|members| members.pids.iter().copied()).collect();
+        let mut found: BTreeMap<u32, RunningContainer> = BTreeMap::new();
+        for members in groups.into_values() {
             let oldest = || members.pids.iter().copied().min_by_key(|&pid| (proc.start_time(pid), pid));
-            let Some(init) = members.first.or_else(oldest) else { continue };
-            let Some(event) = event_of(proc, init) else { continue };
+            let Some(first) = members.first.or_else(oldest) else { continue };
+            let Some(event) = event_of(proc, first) else { continue };
             let Named::Container(mut identity) = self.name(&event) else { continue };
-            // A namespace that a container's process made for itself belongs to that container.
-            if !matches!(group, Group::Id(_))
-                && let Some(known) = found.iter_mut().find(|known| known.identity.id == identity.id)
-            {
-                known.pids.extend(&members.pids);
-                continue;
-            }
+            // A namespace that a container's process made for itself belongs to that container. Equal ids alone
+            // don't make two containers one: two daemons may both have a `web`.
+            let init = identity.init_pid.filter(|init| grouped.contains(init)).unwrap_or(first);
             identity.init_pid = Some(init);
-            found.push(RunningContainer { identity, init, stdio: proc.streams(init), pids: members.pids });
+            let container = found.entry(init).or_insert_with(|| RunningContainer {
+                identity,
+                init,
+                pids: Vec::new(),
+                stdio: proc.streams(init),
+            });
+            container.pids.extend(members.pids);
+            container.pids.sort_unstable();
         }
-        found
+        found.into_values().collect()
     }
 }

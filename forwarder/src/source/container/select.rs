@@ -46,7 +46,9 @@ pub fn by_cgroup(proc: &Proc, path: &str) -> Result<Vec<Selected>, SelectError> 
         let parts: Vec<&str> = candidate.split('/').filter(|part| !part.is_empty()).collect();
         match below_mount {
             // `/sys/fs/cgroup/<path>` on pure v2, `/sys/fs/cgroup/<hierarchy>/<path>` otherwise.
-            Some(rest) => parts.starts_with(rest) || (rest.len() > 1 && parts.starts_with(&rest[1..])),
+            Some(rest) => {
+                parts.starts_with(rest) || (rest.len() > 1 && is_hierarchy(rest[0]) && parts.starts_with(&rest[1..]))
+            }
             None => parts.starts_with(&given),
         }
     };
@@ -74,6 +76,28 @@ pub fn by_unit(proc: &Proc, unit: &str) -> Result<Vec<Selected>, SelectError> {
     similar.sort();
     similar.truncate(5);
     Err(SelectError::NoUnit { unit: full, similar })
+}
+
+/// Names of v1 mounts (`cpu,cpuacct` too) and of cgroup2 on a hybrid host.
+fn is_hierarchy(name: &str) -> bool {
+    const KNOWN: [&str; 15] = [
+        "unified",
+        "systemd",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "memory",
+        "devices",
+        "freezer",
+        "blkio",
+        "pids",
+        "net_cls",
+        "net_prio",
+        "hugetlb",
+        "perf_event",
+        "rdma",
+    ];
+    name.split(',').all(|part| KNOWN.contains(&part))
 }
 
 fn select(proc: &Proc, name: &str, matches: impl Fn(&str) -> bool) -> Vec<Selected> {

@@ -1,0 +1,120 @@
+use super::*;
+use proptest::prelude::*;
+use std::io::Write;
+
+const TIME: &str = "2016-10-06T00:17:09.669794202Z";
+
+fn cri(path: &Path) -> LogFile {
+    LogFile { path: path.to_owned(), format: LogFormat::Cri }
+}
+
+fn all(log: &LogFile) -> (Vec<Chunk>, Backlog) {
+    let mut chunks = Vec::new();
+    let result = backlog(log, |chunk| {
+        chunks.push(chunk);
+        true
+    });
+    (chunks, result.unwrap())
+}
+
+fn payload(chunks: &[Chunk], stream: Stream) -> Vec<u8> {
+    chunks.iter().filter(|c| c.stream == stream).flat_map(|c| c.payload.clone()).collect()
+}
+
+#[test]
+fn partial_lines_are_joined_per_stream() {
+    // VictoriaLogs#1215: interleaved parts must give 134 and 2.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let lines = ["stdout P 1", "stderr F 2", "stdout P 3", "stdout F 4"];
+    fs::write(&path, lines.map(|line| format!("{TIME} {line}\n")).concat()).unwrap();
+    let (chunks, _) = all(&cri(&path));
+    assert_eq!(payload(&chunks, Stream::Stdout), b"134\n");
+    assert_eq!(payload(&chunks, Stream::Stderr), b"2\n");
+}
+
+#[test]
+fn an_unfinished_line_waits_for_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let mut file = File::create(&path).unwrap();
+    write!(file, "{TIME} stdout F one\n{TIME} stdo").unwrap();
+    let mut reader = Reader::open(&path, LogFormat::Cri, 0).unwrap();
+    let first = reader.next_chunk().unwrap().unwrap();
+    assert_eq!(first.payload, b"one\n");
+    assert_eq!(reader.next_chunk().unwrap(), None);
+    assert_eq!(reader.offset(), first.end_offset);
+    writeln!(file, "ut P two").unwrap();
+    let second = reader.next_chunk().unwrap().unwrap();
+    assert_eq!(second.payload, b"two");
+    assert_eq!(second.end_offset, fs::metadata(&path).unwrap().len());
+    let mut again = Reader::open(&path, LogFormat::Cri, first.end_offset).unwrap();
+    assert_eq!(again.next_chunk().unwrap(), Some(second));
+}
+
+#[test]
+fn rotated_files_come_first_and_oldest_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let write =
+        |name: &str, text: &str| fs::write(directory.path().join(name), format!("{TIME} stdout F {text}\n")).unwrap();
+    write("0.log", "d");
+    write("0.log.20240101-000000", "b");
+    write("0.log.20231231-235959", "a");
+    write("0.log.20240102-000000", "c");
+    write("0.log.20220101-000000.gz", "no");
+    write("10.log", "no");
+    let (chunks, result) = all(&cri(&path));
+    assert_eq!(payload(&chunks, Stream::Stdout), b"a\nb\nc\nd\n");
+    assert_eq!((result.skipped_files, result.skipped_lines), (1, 0));
+    assert_eq!(result.offset, fs::metadata(&path).unwrap().len());
+
+    let docker = directory.path().join("x-json.log");
+    for (name, text) in [("x-json.log", "c"), ("x-json.log.1", "b"), ("x-json.log.2", "a"), ("x-json.log.10", "0")] {
+        let line = format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"{TIME}\"}}\n");
+        fs::write(directory.path().join(name), line).unwrap();
+    }
+    let (chunks, _) = all(&LogFile { path: docker, format: LogFormat::DockerJson });
+    assert_eq!(payload(&chunks, Stream::Stdout), b"0\na\nb\nc\n");
+}
+
+#[test]
+fn garbage_and_giants_are_counted_and_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let giant = "g".repeat(MAX_LINE_BYTES + 10);
+    fs::write(&path, format!("torn\n{TIME} stdout F {giant}\n\0\0\0\n{TIME} stdout F fine\n")).unwrap();
+    let (chunks, result) = all(&cri(&path));
+    assert_eq!(payload(&chunks, Stream::Stdout), b"fine\n");
+    assert_eq!(result.skipped_lines, 3);
+}
+
+#[test]
+fn a_missing_file_names_itself() {
+    let error = backlog(&cri(Path::new("/nonexistent/0.log")), |_| true).unwrap_err();
+    assert!(error.to_string().starts_with("can't open the log file /nonexistent/0.log: "), "{error}");
+}
+
+proptest! {
+    /// However a stream is cut into writes and parts, its payload comes out byte for byte.
+    #[test]
+    fn payload_is_the_stream(parts in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40), any::<bool>()), 0..30)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.log");
+        let mut file = Vec::new();
+        let mut expected = [Vec::new(), Vec::new()];
+        for (err, bytes, full) in &parts {
+            let text: Vec<u8> = bytes.iter().copied().filter(|b| *b != b'\n').collect();
+            file.extend_from_slice(format!("{TIME} {} {} ", if *err { "stderr" } else { "stdout" }, if *full { "F" } else { "P" }).as_bytes());
+            file.extend_from_slice(&text);
+            file.push(b'\n');
+            expected[usize::from(*err)].extend_from_slice(&text);
+            if *full { expected[usize::from(*err)].push(b'\n'); }
+        }
+        fs::write(&path, &file).unwrap();
+        let (chunks, result) = all(&cri(&path));
+        prop_assert_eq!(payload(&chunks, Stream::Stdout), &expected[0][..]);
+        prop_assert_eq!(payload(&chunks, Stream::Stderr), &expected[1][..]);
+        prop_assert_eq!(result.offset, file.len() as u64);
+    }
+}
