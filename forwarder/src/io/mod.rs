@@ -1,1 +1,22 @@
-//! .
+//! The way to sockets: io_uring where the host allows it, epoll where it does not.
+//!
+//! Owns the choice ([`run`], [`probe`]), TCP connections, and name resolution. Everything runs on one thread,
+//! as local tasks: the futures are `!Send`. What is hot (TCP writes) goes through io_uring, the rest (connecting,
+//! watching a peer, datagrams) through the thread's reactor with both back ends, which therefore differ in one
+//! function: [`TcpConnection::write`].
+//!
+//! io_uring cancels nothing when a future is dropped: the operation keeps its buffer and its socket until the
+//! kernel is done with them. So nothing here parks an operation that may never end: peers are watched by epoll,
+//! and [`TcpConnection::abort`] ends a write that waits for a dead peer.
+#![allow(unsafe_code)]
+
+mod mode;
+mod probe;
+mod resolve;
+mod ring_send;
+mod tcp;
+
+pub use mode::{Backend, IoError, IoMode, backend, run};
+pub use probe::{UringSupport, probe};
+pub use resolve::resolve;
+pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};

@@ -1,1 +1,192 @@
-//! .
+//! The state directory: what must survive a restart.
+//!
+//! ```text
+//!  state.json   next ring sequence, boot id, per destination: position per source
+//!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
+//!  spill/NAME/  see ring/spill
+//! ```
+//!
+//! `state.json` is replaced atomically, at most once a second and when stopping. A damaged one is set aside and
+//! reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
+//! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
+
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::ring::Checkpoint;
+
+const STATE_FILE: &str = "state.json";
+const LOCK_FILE: &str = "lock";
+const VERSION: u32 = 1;
+
+/// Why the state directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("{path} can't be created: {source}")]
+    Create { path: PathBuf, source: io::Error },
+    #[error("{path} is in use by another Ringward{}", pid(.holder))]
+    Locked { path: PathBuf, holder: String },
+    #[error("{path} can't be locked: {source}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("{path} can't be read: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} can't be written: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+fn pid(holder: &str) -> String {
+    if holder.is_empty() { String::new() } else { format!(" (pid {holder})") }
+}
+
+/// An open state directory. Cheap to clone; the lock is held until the last clone is gone.
+#[derive(Clone)]
+pub struct StateDir(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    content: Mutex<Content>,
+    _lock: File,
+}
+
+struct Content {
+    stored: Stored,
+    changed: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    boot_id: String,
+    next_sequence: u64,
+    destinations: BTreeMap<String, Checkpoint>,
+}
+
+impl StateDir {
+    /// Opens the directory, creating it, and reads what an earlier run left.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] where another Ringward has it; the others are the file system's.
+    pub fn open(path: &Path, boot_id: &str) -> Result<Self, StateError> {
+        let at = |path: &Path| path.to_owned();
+        files::create_private_directory(path).map_err(|source| StateError::Create { path: at(path), source })?;
+        let lock = lock(&path.join(LOCK_FILE))?;
+        let mut stored = read(&path.join(STATE_FILE))?.unwrap_or_default();
+        stored.version = VERSION;
+        stored.next_sequence = stored.next_sequence.max(1);
+        if stored.boot_id != boot_id {
+            boot_id.clone_into(&mut stored.boot_id);
+            for checkpoint in stored.destinations.values_mut() {
+                checkpoint.retain(|source, _| !source.starts_with("boot:"));
+            }
+        }
+        let content = Mutex::new(Content { stored, changed: true });
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), content, _lock: lock })))
+    }
+
+    /// Sequence that the ring of this run starts with.
+    pub fn next_sequence(&self) -> u64 {
+        self.content().stored.next_sequence
+    }
+
+    /// The ring has come so far. Never goes back.
+    pub fn set_next_sequence(&self, sequence: u64) {
+        let mut content = self.content();
+        if sequence > content.stored.next_sequence {
+            content.stored.next_sequence = sequence;
+            content.changed = true;
+        }
+    }
+
+    /// What a destination has acknowledged.
+    pub fn checkpoint(&self, destination: &str) -> Checkpoint {
+        self.content().stored.destinations.get(destination).cloned().unwrap_or_default()
+    }
+
+    /// A destination has acknowledged a source up to `position`. Never goes back.
+    pub fn advance(&self, destination: &str, source: &str, position: u64) {
+        let mut content = self.content();
+        let sources = content.stored.destinations.entry(destination.to_owned()).or_default();
+        let known = sources.get(source).copied().unwrap_or(0);
+        if position > known {
+            sources.insert(source.to_owned(), position);
+            content.changed = true;
+        }
+    }
+
+    /// Writes what has changed. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The file system's; the state is written again at the next call.
+    pub fn flush(&self) -> Result<(), StateError> {
+        let stored = {
+            let mut content = self.content();
+            if !std::mem::take(&mut content.changed) {
+                return Ok(());
+            }
+            content.stored.clone()
+        };
+        let text = serde_json::to_vec_pretty(&stored).expect("a map of strings and numbers is JSON");
+        let path = self.0.path.join(STATE_FILE);
+        files::replace(&path, &text).map_err(|source| {
+            self.content().changed = true;
+            StateError::Write { path, source }
+        })
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StateError> {
+    let failed = |source| StateError::Lock { path: path.to_owned(), source };
+    let mut file =
+        files::private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let path = path.parent().unwrap_or(path).to_owned();
+            return Err(StateError::Locked { path, holder: holder.trim().to_owned() });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+    Ok(file)
+}
+
+/// What is stored; `None` where nothing is. A damaged file is set aside.
+fn read(path: &Path) -> Result<Option<Stored>, StateError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
+    };
+    match serde_json::from_slice::<Stored>(&bytes) {
+        Ok(stored) if stored.version == VERSION => Ok(Some(stored)),
+        other => {
+            let why = other.map_or_else(|error| error.to_string(), |stored| format!("version {}", stored.version));
+            let aside = (0..).map(|n| path.with_extension(format!("json.corrupt-{n}"))).find(|aside| !aside.exists());
+            let aside = aside.expect("there are more numbers than files");
+            tracing::warn!(
+                "{} can't be used ({why}): moved to {}; records may be sent again",
+                path.display(),
+                aside.display()
+            );
+            std::fs::rename(path, &aside).map_err(|source| StateError::Write { path: aside, source })?;
+            Ok(None)
+        }
+    }
+}

@@ -5,8 +5,8 @@ use rustix::fs::{Mode, OFlags};
 use super::{DoctorItem, Host};
 use crate::config::ResolvedConfig;
 
-/// The version that capture needs: ring buffers and CAP_BPF came with 5.8.
-const OLDEST: (u32, u32) = (5, 8);
+/// The version that capture needs: `bpf_loop` came with 5.17.
+const OLDEST: (u32, u32) = (5, 17);
 
 pub fn version(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
     let release = host
@@ -17,8 +17,8 @@ pub fn version(host: &Host, _config: &ResolvedConfig) -> Vec<DoctorItem> {
         Some(_) => DoctorItem::missing(
             "kernel",
             release,
-            "Output of containers can't be captured: the kernel has no BPF ring buffers. Linux 5.8 or newer has them. \
-             The kernel's log works.",
+            "Output of containers can't be captured: the programs need Linux 5.17 or newer. The kernel's log \
+             works.",
         ),
         None => DoctorItem::note("kernel", format!("{release} (of unknown version)")),
     };

@@ -3,6 +3,7 @@
 //! A probe is a function from the [`Host`] to items; [`PROBES`] lists them in the order in which they are shown. Probes
 //! look and change nothing. What needs the eBPF loader or an io_uring to be asked is a probe of that folder, listed here.
 
+mod capture;
 mod host;
 mod kernel;
 mod print;
@@ -65,6 +66,8 @@ pub type Probe = fn(&Host, &ResolvedConfig) -> Vec<DoctorItem>;
 /// All probes, in the order in which they are shown.
 pub const PROBES: &[Probe] = &[
     kernel::version,
+    capture::hooks,
+    capture::back_end,
     kernel::btf,
     kernel::lockdown,
     kernel::file_systems,

@@ -48,7 +48,7 @@ fn this_machine_can_be_looked_at() {
 fn an_empty_machine_lacks_everything_and_is_told_how_to_get_it() {
     let tree = Tree::new(&[("/proc/sys/kernel/osrelease", "5.4.0-42-generic\n")]);
     for (name, status, advice) in [
-        ("kernel", Status::Missing, "5.8 or newer"),
+        ("kernel", Status::Missing, "5.17 or newer"),
         ("btf", Status::Missing, "CONFIG_DEBUG_INFO_BTF"),
         ("tracefs", Status::Degraded, "mount -t tracefs"),
         ("bpffs", Status::Degraded, "mount -t bpf"),

@@ -83,7 +83,8 @@ pub fn prepare() -> Result<()> {
         write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu +memory +pids")?;
     }
     // Else records written to /dev/kmsg are rate-limited, and lines get lost that nobody forwarded wrongly.
-    write("/proc/sys/kernel/printk_devkmsg", "on")?;
+    // The kernel takes it only with its newline.
+    write("/proc/sys/kernel/printk_devkmsg", "on\n")?;
     loopback_up()
 }
 

@@ -1,0 +1,76 @@
+//! The state survives what happens to files, and never goes back.
+
+use super::*;
+
+fn open(path: &Path) -> StateDir {
+    StateDir::open(path, "boot-1").unwrap()
+}
+
+#[test]
+fn what_was_flushed_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path());
+    assert_eq!(state.next_sequence(), 1);
+    state.set_next_sequence(40);
+    state.set_next_sequence(30);
+    state.advance("tcp://a:1", "boot:boot-1:kmsg", 7);
+    state.advance("tcp://a:1", "boot:boot-1:kmsg", 5);
+    state.advance("odd / name\n", "file:/x", 9);
+    state.flush().unwrap();
+    drop(state);
+    let state = open(dir.path());
+    assert_eq!(state.next_sequence(), 40);
+    assert_eq!(state.checkpoint("tcp://a:1"), Checkpoint::from([("boot:boot-1:kmsg".into(), 7)]));
+    assert_eq!(state.checkpoint("odd / name\n"), Checkpoint::from([("file:/x".into(), 9)]));
+    assert_eq!(state.checkpoint("unknown"), Checkpoint::new());
+}
+
+#[test]
+fn positions_of_another_boot_are_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path());
+    state.advance("d", "boot:boot-1:kmsg", 7);
+    state.advance("d", "file:/x", 9);
+    state.flush().unwrap();
+    drop(state);
+    let state = StateDir::open(dir.path(), "boot-2").unwrap();
+    assert_eq!(state.checkpoint("d"), Checkpoint::from([("file:/x".into(), 9)]));
+}
+
+#[test]
+fn a_second_one_is_refused_with_the_pid_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path());
+    let error = StateDir::open(dir.path(), "boot-1").err().unwrap().to_string();
+    assert!(error.contains(&format!("in use by another Ringward (pid {})", std::process::id())), "{error}");
+    drop(first);
+    open(dir.path());
+}
+
+#[test]
+fn damage_is_set_aside_and_a_half_written_file_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = {
+        let state = open(dir.path());
+        state.advance("d", "file:/x", 9);
+        state.flush().unwrap();
+        std::fs::read(dir.path().join(STATE_FILE)).unwrap()
+    };
+    for len in 0..good.len() {
+        std::fs::write(dir.path().join(STATE_FILE), &good[..len]).unwrap();
+        assert_eq!(open(dir.path()).checkpoint("d"), Checkpoint::new(), "{len}");
+    }
+    assert!(dir.path().join("state.json.corrupt-0").exists());
+    // A crash between writing the new file and renaming it leaves the old one.
+    std::fs::write(dir.path().join(STATE_FILE), &good).unwrap();
+    std::fs::write(dir.path().join("state.json.tmp"), b"{").unwrap();
+    let state = open(dir.path());
+    assert_eq!(state.checkpoint("d"), Checkpoint::from([("file:/x".into(), 9)]));
+    state.flush().unwrap();
+}
+
+#[test]
+fn a_directory_that_can_not_be_made_says_which() {
+    let error = StateDir::open(Path::new("/proc/ringward"), "b").err().unwrap().to_string();
+    assert!(error.starts_with("/proc/ringward can't be created"), "{error}");
+}
