@@ -1,1 +1,3 @@
-//! .
+//! What Ringward says about itself.
+
+pub mod counters;

@@ -1,0 +1,168 @@
+//! stdout: one record a line, in large writes.
+//!
+//! Whatever stdout is (pipe, terminal, file, socket), writing may block, and its flags belong to others too, so
+//! they stay as they are: a thread of its own writes, and waits where a non-blocking one is full. While it writes,
+//! the next buffer is filled. That thread is never waited for: a reader that has stopped reading must not hold up
+//! the end of the program.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::outbox::{Left, Outbox};
+use super::{DestinationError, DrainReport, Task, WRITE_BYTES};
+
+/// Runs until everything is written and the ring is closed, until the deadline, or until nobody reads any more.
+pub(super) async fn run(task: Task<'_>) -> DrainReport {
+    let stdout = match std::io::stdout().as_fd().try_clone_to_owned() {
+        Ok(stdout) => stdout,
+        Err(error) => return failed(error),
+    };
+    run_on(task, stdout).await
+}
+
+fn failed(error: io::Error) -> DrainReport {
+    let error = match error.kind() {
+        io::ErrorKind::BrokenPipe => DestinationError::StdoutClosed(error),
+        _ => DestinationError::Stdout(error),
+    };
+    DrainReport { error: Some(error), ..DrainReport::default() }
+}
+
+async fn run_on(task: Task<'_>, stdout: OwnedFd) -> DrainReport {
+    let Task { config, cursor, counters, stop } = task;
+    let mut writer = match Writer::start(stdout) {
+        Ok(writer) => writer,
+        Err(error) => return failed(error),
+    };
+    counters.set_connected(true);
+    let mut outbox = Outbox::default();
+    let mut encoder = config.encoder();
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    // Records and bytes being written; bytes of the stream written so far.
+    let mut in_flight: Option<(u32, usize)> = None;
+    let mut pending_records = 0;
+    let mut written = 0;
+    let mut ring_ended = false;
+    let mut report = DrainReport::default();
+    loop {
+        while bytes.len() < WRITE_BYTES {
+            if !outbox.has_pending() {
+                let Some(batch) = cursor.try_next() else { break };
+                counters.received.add(u64::from(batch.batch.record_count()));
+                outbox.push(batch);
+            }
+            let done = outbox.encode(&mut encoder, u32::MAX, WRITE_BYTES, &mut bytes, &mut ends);
+            counters.cut.add(done.report.cut);
+            counters.oversized.add(done.report.oversized);
+            pending_records += done.records;
+        }
+        if in_flight.is_none() && !bytes.is_empty() {
+            in_flight = Some((pending_records, bytes.len()));
+            writer.write(std::mem::take(&mut bytes));
+            ends.clear();
+            pending_records = 0;
+        }
+        if in_flight.is_none() && ring_ended {
+            break;
+        }
+        tokio::select! {
+            biased;
+            done = writer.done(), if in_flight.is_some() => {
+                let (records, _) = in_flight.take().unwrap_or_default();
+                written += done.written as u64;
+                counters.sent_bytes.add(done.written as u64);
+                let proven = outbox.prove(written, |batch, records| cursor.acknowledge(batch, records));
+                counters.acknowledged.add(proven);
+                if let Err(error) = done.result {
+                    counters.set_error(error.to_string());
+                    report = failed(error);
+                    break;
+                }
+                counters.sent.add(u64::from(records));
+                if bytes.capacity() == 0 {
+                    bytes = done.buffer;
+                    bytes.clear();
+                    bytes.shrink_to(2 * WRITE_BYTES);
+                }
+            }
+            batch = cursor.next(), if !ring_ended && !outbox.has_pending() && bytes.len() < WRITE_BYTES => match batch {
+                Some(batch) => {
+                    counters.received.add(u64::from(batch.batch.record_count()));
+                    outbox.push(batch);
+                }
+                None => ring_ended = true,
+            },
+            () = stop.ended() => break,
+        }
+    }
+    let in_flight = in_flight.map_or(0, |(_, bytes)| bytes as u64);
+    outbox.rewind(written + in_flight);
+    let Left { unsent, unconfirmed } = outbox.left();
+    DrainReport { unsent, unconfirmed, ..report }
+}
+
+/// The thread that writes.
+struct Writer {
+    buffers: mpsc::Sender<Vec<u8>>,
+    done: UnboundedReceiver<Done>,
+}
+
+struct Done {
+    buffer: Vec<u8>,
+    written: usize,
+    result: io::Result<()>,
+}
+
+impl Writer {
+    fn start(stdout: OwnedFd) -> io::Result<Self> {
+        let (buffers, to_write) = mpsc::channel::<Vec<u8>>();
+        let (report, done) = unbounded_channel();
+        std::thread::Builder::new().name("ringward-stdout".into()).spawn(move || {
+            for buffer in to_write {
+                let (written, result) = write_all(&stdout, &buffer);
+                if report.send(Done { buffer, written, result }).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { buffers, done })
+    }
+
+    fn write(&self, buffer: Vec<u8>) {
+        // The thread ends only after the receiving side of `done`, or with this sender.
+        let _ = self.buffers.send(buffer);
+    }
+
+    async fn done(&mut self) -> Done {
+        let gone = || io::Error::other("the writing thread has ended");
+        self.done.recv().await.unwrap_or_else(|| Done { buffer: Vec::new(), written: 0, result: Err(gone()) })
+    }
+}
+
+/// Writes everything, waiting for room where the file is non-blocking; how much was written in any case.
+fn write_all(stdout: &OwnedFd, buffer: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < buffer.len() {
+        let result = match rustix::io::write(stdout, &buffer[written..]) {
+            Ok(bytes) => {
+                written += bytes;
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
+            Err(Errno::AGAIN) => match rustix::event::poll(&mut [PollFd::new(stdout, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            return (written, Err(error.into()));
+        }
+    }
+    (written, Ok(()))
+}

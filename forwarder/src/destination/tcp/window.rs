@@ -1,0 +1,50 @@
+//! How much of what was acknowledged may be unread.
+
+/// Least number of bytes that are sent again after a reset.
+const LEAST: u64 = 256 << 10;
+
+/// Assumed where the kernel does not tell the receiver's window (before Linux 5.4): more than it grows to by
+/// default.
+const UNKNOWN_WINDOW: u32 = 8 << 20;
+
+/// The resend window of a destination.
+///
+/// What a receiver's kernel holds unread is bounded by its buffer, and the window that it offers is the free part
+/// of that buffer, counted differently: 128 kB unread with a largest window of 91 kB were seen, and 3.4 MB with
+/// 2.8 MB. Hence twice the largest window, kept over connections.
+pub(in crate::destination) struct ResendWindow {
+    configured: Option<u64>,
+    largest_offered: u32,
+}
+
+impl ResendWindow {
+    pub(in crate::destination) fn new(configured: Option<u64>) -> Self {
+        Self { configured, largest_offered: 0 }
+    }
+
+    /// The receiver offers a window of so many bytes; `None` where the kernel does not tell.
+    pub(in crate::destination) fn offered(&mut self, window: Option<u32>) {
+        self.largest_offered = self.largest_offered.max(window.unwrap_or(UNKNOWN_WINDOW));
+    }
+
+    pub(in crate::destination) fn bytes(&self) -> u64 {
+        self.configured.unwrap_or_else(|| LEAST.max(2 * u64::from(self.largest_offered)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_the_largest_window_at_least_256_kib_unless_configured() {
+        let mut window = ResendWindow::new(None);
+        assert_eq!(window.bytes(), 256 << 10);
+        window.offered(Some(3_000_000));
+        window.offered(Some(0));
+        assert_eq!(window.bytes(), 6_000_000);
+        let mut capped = ResendWindow::new(Some(1000));
+        capped.offered(Some(3_000_000));
+        assert_eq!(capped.bytes(), 1000);
+    }
+}
