@@ -146,7 +146,7 @@ fn kernel_log(bench: &Bench) -> Result<String> {
         std::fs::write("/dev/kmsg", format!("<{level}>{mark} {level}\n"))?;
     }
     let level_of = |record: &Record| -> Option<(usize, String)> {
-        let number = record.msg.trim_end().rsplit_once(&format!("{mark} "))?.1.parse().ok()?;
+        let number = record.msg.trim_end().strip_prefix(&mark)?.trim_start().parse().ok()?;
         Some((number, record.text("talos-level").to_owned()))
     };
     bench.wait(|records| records.iter().filter_map(level_of).count() >= 8);
