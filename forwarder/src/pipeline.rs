@@ -16,12 +16,15 @@ use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, Kern
 use crate::destination::{self, DrainReport, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
-use crate::ring::{ReaderOptions, Ring, RingLimits};
+use crate::ring::spill::{Spill, SpillOptions};
+use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
 use crate::state::StateDir;
 
 /// How often checkpoints are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of batches that wait for a spill's disk, beside the whole ring when the program ends.
+const QUEUE_BYTES: usize = 4 << 20;
 /// Name under which the state keeps how much of each container's log file has been seen.
 const LOGS: &str = "(container logs)";
 /// Console texts that wait for the kernel log's thread.
@@ -154,7 +157,7 @@ impl Destinations {
         let (stop, signal) = stop_channel();
         let mut tasks = Vec::new();
         for destination in &config.destinations {
-            let cursor = ring.reader(reader_options(destination, state)?);
+            let cursor = ring.reader(reader_options(destination, config.ring.bytes, state)?);
             tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
         }
         let (done, reports) = oneshot::channel();
@@ -198,10 +201,26 @@ impl Destinations {
     }
 }
 
-fn reader_options(destination: &DestinationConfig, state: Option<&StateDir>) -> anyhow::Result<ReaderOptions> {
+fn reader_options(
+    destination: &DestinationConfig,
+    ring_bytes: usize,
+    state: Option<&StateDir>,
+) -> anyhow::Result<ReaderOptions> {
     let mut options = ReaderOptions::new(&destination.name);
-    if destination.spill.is_some() {
-        bail!("destination {}: a spill is not possible in this build", destination.name);
+    if let Some(spill) = &destination.spill {
+        let (spill, recovered) = Spill::open(SpillOptions {
+            queue_bytes: ring_bytes + QUEUE_BYTES,
+            ..SpillOptions::new(&spill.dir, spill.bytes)
+        })
+        .with_context(|| format!("the spill of destination {} can't be used", destination.name))?;
+        if recovered.batches > 0 {
+            tracing::info!(
+                "destination {}: {} records of an earlier run are on disk",
+                destination.name,
+                recovered.records
+            );
+        }
+        options.overflow = Some(Arc::new(spill) as Arc<dyn Overflow>);
     }
     // Whoever reads stdout now is not who read it before.
     if let Some(state) = state.filter(|_| destination.endpoint != Endpoint::Stdout) {

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "ebpf")]
 mod bpf;
+pub(crate) mod files;
 mod sendmmsg;
 mod shared_flag;
 mod tcp_info;
