@@ -323,6 +323,7 @@ impl Sources {
                 return Ok(None);
             }
         };
+        crate::sys::release_free_memory();
         for (hook, why) in &capture.refused {
             tracing::info!("capture hook {hook} is not possible here: {why}");
         }
