@@ -67,7 +67,7 @@ fn with(hook: Hook) -> Result<[f64; 3], String> {
     let target = std::fs::metadata("/dev/null").map_err(|error| error.to_string())?;
     let device = (rustix::fs::major(target.dev()) << 20) | rustix::fs::minor(target.dev());
     let key = PipeKey { inode: target.ino(), device, zero: 0 };
-    reader.add(key, OriginHandle::new(Origin::new(OriginKind::Process, "bench")), None);
+    reader.add(key, OriginHandle::new(Origin::new(OriginKind::Process, "bench")), None, None);
     std::thread::sleep(Duration::from_millis(20));
     let cost = measure();
     reader.stop();

@@ -1,6 +1,34 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
+//!
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `io`
+//! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
+//! and channels; nothing is polled while nothing happens.
 
-use crate::config::ResolvedConfig;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig};
+use crate::destination::{self, DrainReport, Endpoint, RetryPolicy, StopHandle, stop_channel};
+use crate::io::{self, Backend, IoMode};
+use crate::observe::counters::Counters;
+use crate::ring::spill::{Spill, SpillOptions};
+use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
+use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::state::StateDir;
+
+/// How often checkpoints are saved.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of batches that wait for a spill's disk, beside the whole ring when the program ends.
+const QUEUE_BYTES: usize = 4 << 20;
+/// Name under which the state keeps how much of each container's log file has been seen.
+const LOGS: &str = "(container logs)";
+/// Console texts that wait for the kernel log's thread.
+const CONSOLE_TEXTS: usize = 65_536;
 
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +41,378 @@ pub struct RunReport {
 ///
 /// # Errors
 /// Where what the configuration asks for can't be had.
-pub fn run(_config: ResolvedConfig) -> anyhow::Result<RunReport> {
-    anyhow::bail!("this build has no pipeline yet")
+pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let state = open_state(&config, &boot_id)?;
+    let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
+    let ring = Ring::new(limits, state.as_ref().map_or(1, |state| state.next_sequence()));
+    let counters = Arc::new(Counters::default());
+    let mut destinations = Destinations::start(&config, &ring, state.as_ref(), &counters)?;
+    let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
+    tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
+    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, log_lengths: sources.log_lengths() };
+    let reports = match wait(&checkpoints, &mut destinations.reports)? {
+        // Nobody is left to deliver to.
+        Some(reports) => reports,
+        None => {
+            sources.stop();
+            ring.close();
+            destinations.drain(Instant::now() + config.shutdown_timeout)?
+        }
+    };
+    checkpoints.save();
+    let mut report = RunReport::default();
+    for (name, drained) in reports {
+        if let Some(error) = drained.error {
+            return Err(error).context(format!("destination {name}"));
+        }
+        if drained.unsent + drained.unconfirmed > 0 {
+            report.undelivered.push((name, drained.unsent + drained.unconfirmed));
+        }
+    }
+    Ok(report)
+}
+
+/// The state directory, where something has to survive a restart: stdout alone has nothing.
+fn open_state(config: &ResolvedConfig, boot_id: &str) -> anyhow::Result<Option<StateDir>> {
+    if config.destinations.iter().all(|destination| destination.endpoint == Endpoint::Stdout) {
+        return Ok(None);
+    }
+    let state = StateDir::open(&config.state_dir, boot_id)
+        .context("the state directory can't be used (choose another one by --state-dir)")?;
+    Ok(Some(state))
+}
+
+/// Waits for a signal, or for all destinations to end on their own; saves checkpoints meanwhile.
+fn wait(checkpoints: &Checkpoints, ended: &mut oneshot::Receiver<Reports>) -> anyhow::Result<Option<Reports>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut saves = tokio::time::interval(SAVE_INTERVAL);
+        saves.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                reports = &mut *ended => return Ok(Some(reports.context("the destinations ended without a report")?)),
+                _ = saves.tick(), if checkpoints.state.is_some() => checkpoints.save(),
+            }
+        }
+        tracing::info!("stopping: delivering what was captured");
+        Ok(None)
+    })
+}
+
+/// What is saved once a second and at the end.
+struct Checkpoints {
+    ring: Arc<Ring>,
+    state: Option<StateDir>,
+    /// Key and length of each container log file.
+    log_lengths: Box<dyn Fn() -> Vec<(String, u64)>>,
+}
+
+impl Checkpoints {
+    fn save(&self) {
+        let Some(state) = &self.state else { return };
+        for (log, length) in (self.log_lengths)() {
+            state.advance(LOGS, &log, length);
+        }
+        state.set_next_sequence(self.ring.next_sequence());
+        if let Err(error) = state.flush() {
+            tracing::error!("checkpoints could not be saved: {error}");
+        }
+    }
+}
+
+/// What all destinations left, by name.
+type Reports = Vec<(String, DrainReport)>;
+
+/// The thread that carries all destinations.
+struct Destinations {
+    stop: StopHandle,
+    names: Vec<String>,
+    backend: &'static str,
+    thread: JoinHandle<()>,
+    /// Sent once, when all of them have ended.
+    reports: oneshot::Receiver<Reports>,
+}
+
+impl Destinations {
+    fn start(
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+        counters: &Counters,
+    ) -> anyhow::Result<Self> {
+        let mode = match config.io {
+            IoChoice::Auto => IoMode::Auto,
+            IoChoice::Uring => IoMode::Uring,
+            IoChoice::Epoll => IoMode::Epoll,
+        };
+        // Decided here, so that a refusal ends the program and not a thread.
+        let (mode, backend) = match mode.choose()? {
+            Backend::Uring => (IoMode::Uring, "io_uring"),
+            Backend::Epoll => (IoMode::Epoll, "epoll"),
+        };
+        let (stop, signal) = stop_channel();
+        let mut tasks = Vec::new();
+        for destination in &config.destinations {
+            let cursor = ring.reader(reader_options(destination, config.ring.bytes, state)?);
+            tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
+        }
+        let (done, reports) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
+            let all = async move {
+                let running: Vec<_> = tasks
+                    .into_iter()
+                    .map(|(config, cursor, counters)| {
+                        let name = config.name.clone();
+                        (name, tokio::task::spawn_local(destination::run(config, cursor, counters, signal.clone())))
+                    })
+                    .collect();
+                let mut reports = Reports::new();
+                for (name, task) in running {
+                    match task.await {
+                        Ok(report) => reports.push((name, report)),
+                        Err(error) => tracing::error!("destination {name} failed: {error}"),
+                    }
+                }
+                reports
+            };
+            match io::run(mode, all) {
+                Ok(reports) => drop(done.send(reports)),
+                Err(error) => tracing::error!("{error}"),
+            }
+        })?;
+        let names = config.destinations.iter().map(|destination| destination.name.clone()).collect();
+        Ok(Self { stop, names, backend, thread, reports })
+    }
+
+    fn describe(&self) -> String {
+        format!("sending to {} by {}", self.names.join(", "), self.backend)
+    }
+
+    /// Delivers what is in the ring, until `deadline`.
+    fn drain(self, deadline: Instant) -> anyhow::Result<Reports> {
+        self.stop.drain_until(deadline.into());
+        let reports = self.reports.blocking_recv().context("the destinations ended without a report")?;
+        let _ = self.thread.join();
+        Ok(reports)
+    }
+}
+
+fn reader_options(
+    destination: &DestinationConfig,
+    ring_bytes: usize,
+    state: Option<&StateDir>,
+) -> anyhow::Result<ReaderOptions> {
+    let mut options = ReaderOptions::new(&destination.name);
+    if let Some(spill) = &destination.spill {
+        let (spill, recovered) = Spill::open(SpillOptions {
+            queue_bytes: ring_bytes + QUEUE_BYTES,
+            ..SpillOptions::new(&spill.dir, spill.bytes)
+        })
+        .with_context(|| format!("the spill of destination {} can't be used", destination.name))?;
+        if recovered.batches > 0 {
+            tracing::info!(
+                "destination {}: {} records of an earlier run are on disk",
+                destination.name,
+                recovered.records
+            );
+        }
+        options.overflow = Some(Arc::new(spill) as Arc<dyn Overflow>);
+    }
+    // Whoever reads stdout now is not who read it before.
+    if let Some(state) = state.filter(|_| destination.endpoint != Endpoint::Stdout) {
+        options.resume = state.checkpoint(&destination.name);
+        let (state, name) = (state.clone(), destination.name.clone());
+        options.on_checkpoint = Some(Box::new(move |source, position| state.advance(&name, source, position)));
+    }
+    Ok(options)
+}
+
+fn destination_config(config: &DestinationConfig) -> destination::DestinationConfig {
+    let retry = RetryPolicy { initial: config.retry.initial, max: config.retry.max, ..RetryPolicy::default() };
+    destination::DestinationConfig {
+        extra_tags: config.extra_tags.clone(),
+        max_record_bytes: config.max_record_bytes,
+        retry,
+        resend_window: config.resend_window,
+        ..destination::DestinationConfig::new(&config.name, config.endpoint.clone())
+    }
+}
+
+/// What is read, and by what.
+struct Sources {
+    kmsg: Option<KmsgHandle>,
+    #[cfg(feature = "ebpf")]
+    capture: Option<crate::source::ebpf::reader::ReaderHandle>,
+    #[cfg(feature = "ebpf")]
+    logs: crate::source::ebpf::containers::SeenLogs,
+    parts: Vec<String>,
+}
+
+impl Sources {
+    fn start(
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        boot_id: &str,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<Self> {
+        let mut sources = Self {
+            kmsg: None,
+            #[cfg(feature = "ebpf")]
+            capture: None,
+            #[cfg(feature = "ebpf")]
+            logs: Default::default(),
+            parts: Vec::new(),
+        };
+        let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
+        sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        if sources.parts.is_empty() {
+            bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
+        }
+        Ok(sources)
+    }
+
+    fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
+        if !config.enabled {
+            return;
+        }
+        let options = KmsgOptions { path: config.kmsg.clone(), boot_id: boot_id.to_owned(), console };
+        match kmsg::start(options, Arc::clone(ring)) {
+            Ok(handle) => {
+                self.parts.push("the kernel log".into());
+                self.kmsg = Some(handle);
+            }
+            Err(error) => tracing::error!("the kernel log is not captured: {error}"),
+        }
+    }
+
+    #[cfg(feature = "ebpf")]
+    fn start_capture(
+        &mut self,
+        config: &CaptureConfig,
+        kernel: &KernelConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<Option<ConsoleTexts>> {
+        use crate::source::container::Proc;
+        use crate::source::ebpf::containers::{self, ContainerNames};
+        use crate::source::ebpf::load::{LoadOptions, load};
+        use crate::source::ebpf::reader::{self, ReaderOptions};
+        use crate::source::ebpf::stream::StreamLimits;
+
+        let wants_console = kernel.enabled && kernel.console_tracepoint;
+        if !config.wants_anything() && !wants_console {
+            return Ok(None);
+        }
+        let hook = forced_hook(config.hook);
+        let options = LoadOptions {
+            hook,
+            ring_bytes: config.ring_bytes,
+            max_write: config.max_write as u64,
+            containers: config.containers,
+            console: wants_console,
+        };
+        let capture = match load(&options) {
+            Ok(capture) => capture,
+            Err(error) if hook.is_some() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!("container output is not captured: {error}; `ringward doctor` says what is missing");
+                return Ok(None);
+            }
+        };
+        crate::sys::release_free_memory();
+        for (hook, why) in &capture.refused {
+            tracing::info!("capture hook {hook} is not possible here: {why}");
+        }
+        if !capture.sees_uring {
+            tracing::warn!("writes by io_uring are not seen on this kernel with the hook {}", capture.hook);
+        }
+        let has_console = capture.console;
+        let part = format!(
+            "container output by {} ({} rings of {} KiB)",
+            capture.hook,
+            capture.rings.len(),
+            capture.ring_len >> 10
+        );
+        let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits };
+        let proc = Proc::new("/proc");
+        let names = Box::new(ContainerNames::new(proc.clone(), self.logs.clone()));
+        let (console, texts) = crossbeam::channel::bounded(CONSOLE_TEXTS);
+        let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
+        if config.containers {
+            let seen = config.backlog.then(|| state.map(|state| state.checkpoint(LOGS)).unwrap_or_default());
+            let running = containers::add_running(&handle, &proc, &self.logs, seen.as_ref());
+            tracing::info!("{running} containers run already");
+        }
+        containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
+        if config.wants_anything() {
+            self.parts.push(part);
+        }
+        self.capture = Some(handle);
+        Ok(has_console.then_some(texts))
+    }
+
+    #[cfg(not(feature = "ebpf"))]
+    fn start_capture(
+        &mut self,
+        config: &CaptureConfig,
+        _: &KernelConfig,
+        _: &Arc<Ring>,
+        _: Option<&StateDir>,
+    ) -> anyhow::Result<Option<ConsoleTexts>> {
+        if config.hook != HookChoice::Auto {
+            bail!("this build has no eBPF capture (it was built with --no-default-features)");
+        }
+        if config.wants_anything() {
+            tracing::error!("container output is not captured: this build has no eBPF capture");
+        }
+        Ok(None)
+    }
+
+    fn describe(&self) -> String {
+        format!("capturing {}", self.parts.join(" and "))
+    }
+
+    #[cfg(feature = "ebpf")]
+    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
+        let logs = self.logs.clone();
+        Box::new(move || logs.lengths())
+    }
+
+    #[cfg(not(feature = "ebpf"))]
+    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
+        Box::new(Vec::new)
+    }
+
+    /// Hands on everything that was captured up to now.
+    fn stop(self) {
+        #[cfg(feature = "ebpf")]
+        if let Some(capture) = self.capture {
+            capture.stop();
+        }
+        if let Some(kmsg) = self.kmsg {
+            kmsg.stop();
+        }
+    }
+}
+
+/// Texts of the console tracepoint on their way to the kernel log's thread: CLOCK_MONOTONIC in ns, text.
+type ConsoleTexts = crossbeam::channel::Receiver<(u64, Vec<u8>)>;
+
+#[cfg(feature = "ebpf")]
+fn forced_hook(choice: HookChoice) -> Option<crate::source::ebpf::hook::Hook> {
+    use crate::source::ebpf::hook::Hook;
+
+    match choice {
+        HookChoice::Auto => None,
+        HookChoice::Fexit => Some(Hook::Fexit),
+        HookChoice::TpBtf => Some(Hook::TpBtf),
+        HookChoice::Kprobe => Some(Hook::Kprobe),
+        HookChoice::RawTracepoint => Some(Hook::RawTracepoint),
+        HookChoice::Tracepoint => Some(Hook::Tracepoint),
+    }
 }

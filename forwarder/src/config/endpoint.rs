@@ -2,17 +2,8 @@
 //!
 //! Only parsing: a name is looked up when a connection is made, every time.
 
-use std::fmt;
-
 use super::suggest;
-
-/// Where a destination sends.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    Udp { host: String, port: u16 },
-    Tcp { host: String, port: u16 },
-    Stdout,
-}
+pub use crate::destination::Endpoint;
 
 /// Why a text is not an endpoint. Each message quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,17 +106,6 @@ fn host_name(host: &str) -> Option<String> {
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (host.len() <= 253 && host.chars().all(valid)).then(|| host.to_owned())
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, host, port) = match self {
-            Endpoint::Udp { host, port } => ("udp", host, port),
-            Endpoint::Tcp { host, port } => ("tcp", host, port),
-            Endpoint::Stdout => return f.write_str("stdout:"),
-        };
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
-    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use crate::observe::counters::DestinationCounters;
 use crate::ring::Cursor;
 
 pub use config::{DestinationConfig, RetryPolicy};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::Endpoint;
 pub use stop::{StopHandle, StopSignal, stop_channel};
 
 /// Encoded bytes that one write carries, about: a write ends with a record.

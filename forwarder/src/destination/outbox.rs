@@ -120,11 +120,7 @@ impl Outbox {
         })
     }
 
-    fn advance(
-        &mut self,
-        mut acknowledge: impl FnMut(&BatchRef, u32),
-        mut proven_of: impl FnMut(&Held) -> u32,
-    ) -> u64 {
+    fn advance(&mut self, mut acknowledge: impl FnMut(&BatchRef, u32), mut proven_of: impl FnMut(&Held) -> u32) -> u64 {
         let mut records = 0;
         while let Some(held) = self.held.front_mut() {
             let proven = proven_of(held);
@@ -170,10 +166,7 @@ impl Outbox {
         self.held.iter().fold(Left::default(), |left, held| {
             let unproven = held.batch.batch.record_count() - held.proven;
             let sent = held.sent_before.saturating_sub(held.proven);
-            Left {
-                unsent: left.unsent + u64::from(unproven - sent),
-                unconfirmed: left.unconfirmed + u64::from(sent),
-            }
+            Left { unsent: left.unsent + u64::from(unproven - sent), unconfirmed: left.unconfirmed + u64::from(sent) }
         })
     }
 }
@@ -213,7 +206,9 @@ mod tests {
 
     fn bodies(encoded: &[u8]) -> Vec<String> {
         let lines = encoded.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["msg"].as_str().unwrap().to_owned()).collect()
+        lines
+            .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["msg"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]

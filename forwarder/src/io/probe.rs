@@ -37,10 +37,12 @@ fn explain(error: &io::Error, disabled: Option<&str>) -> String {
         (Some(libc::EPERM), Some("1")) => "io_uring is switched off for this user (sysctl kernel.io_uring_disabled=1; \
             CAP_SYS_ADMIN or the group of kernel.io_uring_group allows it)"
             .into(),
-        (Some(libc::EPERM | libc::EACCES), _) => "a seccomp filter or security module forbids io_uring, as the default \
+        (Some(libc::EPERM | libc::EACCES), _) => {
+            "a seccomp filter or security module forbids io_uring, as the default \
             profiles of Docker and containerd do (io_uring_setup: EPERM; a profile that allows io_uring_setup, \
             io_uring_enter and io_uring_register allows it)"
-            .into(),
+                .into()
+        }
         (Some(libc::ENOMEM), _) => {
             "not enough lockable memory for an io_uring (io_uring_setup: ENOMEM; raise RLIMIT_MEMLOCK)".into()
         }

@@ -75,9 +75,8 @@ impl TcpConnection {
         let backend = backend();
         // SAFETY: the descriptor stays the same open socket for as long as it is registered: `AsyncFd` holds the
         // `Rc`, which is never taken out of it, and nothing closes the socket but the end of the last `Rc`.
-        let socket = unsafe {
-            AsyncFd::register_with_interest(Rc::new(socket), Interest::READABLE | Interest::WRITABLE)?
-        };
+        let socket =
+            unsafe { AsyncFd::register_with_interest(Rc::new(socket), Interest::READABLE | Interest::WRITABLE)? };
         let connected = tokio::time::timeout(options.connect_timeout, socket.writable()).await;
         connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??.retain_ready();
         if let Some(error) = socket.get_ref().take_error()? {

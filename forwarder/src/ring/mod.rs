@@ -12,6 +12,7 @@
 mod cursor;
 mod loss;
 mod resume;
+pub mod spill;
 #[cfg(test)]
 mod tests;
 

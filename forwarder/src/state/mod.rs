@@ -10,7 +10,6 @@
 //! reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
 //! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
 
-mod files;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::ring::Checkpoint;
+use crate::sys::files;
 
 const STATE_FILE: &str = "state.json";
 const LOCK_FILE: &str = "lock";

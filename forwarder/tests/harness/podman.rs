@@ -26,29 +26,26 @@ impl Podman {
     pub fn podman(&self) -> Command {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let mut podman = Command::new("podman");
-        podman.args(["--root", &path("root"), "--runroot", &path("run"), "--tmpdir", &path("tmp")]).args([
-            "--storage-driver",
-            "vfs",
-            "--cgroup-manager",
-            "cgroupfs",
-            "--events-backend",
-            "none",
-        ]);
+        podman
+            .args(["--root", &path("root"), "--runroot", &path("run"), "--tmpdir", &path("tmp")])
+            .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
+            .args(["--events-backend", "none"])
+            // crun refuses hosts with both cgroup versions; runc takes them all.
+            .args(["--runtime", "runc"]);
         podman
     }
 
     #[track_caller]
     pub fn run(&self, name: &str, extra: &[&str], arguments: &[&str]) -> Running {
         let mut podman = self.podman();
-        // The limits as they are: raising them, as podman does by default, needs CAP_SYS_RESOURCE.
-        podman
-            .args(["run", "--ulimit", "host", "--network", "none", "--name", name])
-            .args(extra)
-            .arg(image::NAME)
-            .args(arguments);
+        podman.arg("run").args(LIMITS).args(["--network", "none", "--name", name]);
+        podman.args(extra).arg(image::NAME).args(arguments);
         Running::start(&mut podman)
     }
 }
+
+/// Podman raises these two by default, which needs CAP_SYS_RESOURCE; lowering them needs nothing.
+const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
 
 impl Drop for Podman {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! forwarder/build.rs makes the same choice of toolchain; the rule is in docs/ebpf-build.md.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -18,43 +19,40 @@ pub fn c_linker() -> Result<()> {
     Ok(())
 }
 
-/// `rust-src` for a nightly if one is installed, else for the toolchain in use (which then gets `RUSTC_BOOTSTRAP=1`).
+/// `rust-src` for the toolchain that will build the programs.
 pub fn rust_src() -> Result<()> {
-    let toolchain = ebpf_toolchain()?;
-    let sysroot = output(
-        Command::new("rustc").args(toolchain.iter().map(|name| format!("+{name}"))).args(["--print", "sysroot"]),
-    )?;
-    let name = toolchain.as_deref().unwrap_or("the toolchain in use, with RUSTC_BOOTSTRAP=1");
-    let source = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
-    if source.is_file() {
+    if find("rustup").is_none() {
+        bail!(
+            "there is no rustup, by which forwarder/build.rs runs the toolchain of the eBPF programs: install rustup, \
+             or build without eBPF capture by `cargo build -p ringward --no-default-features`"
+        );
+    }
+    let (name, sysroot) = ebpf_toolchain()?;
+    if sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file() {
         ui::have(&format!("rust-src ({name})"));
         return Ok(());
     }
-    if find("rustup").is_none() {
-        bail!(
-            "the source of Rust's core library is missing at {} and there is no rustup to fetch it: install your distribution's package of it (Debian: rust-src)",
-            source.display()
-        );
-    }
     ui::doing(&format!("installing rust-src for {name}"));
-    let mut rustup = Command::new("rustup");
-    rustup.args(["component", "add", "rust-src"]);
-    if let Some(toolchain) = &toolchain {
-        rustup.args(["--toolchain", toolchain]);
-    }
-    run(&mut rustup)?;
+    run(Command::new("rustup").args(["component", "add", "rust-src", "--toolchain", &name]))?;
     ui::done("rust-src");
     Ok(())
 }
 
-/// The nightly that rustup has, or `None` for the toolchain in use.
-fn ebpf_toolchain() -> Result<Option<String>> {
-    if find("rustup").is_none() {
-        return Ok(None);
+/// The toolchain that is asked for, a nightly, else the stable one; and where it lies.
+fn ebpf_toolchain() -> Result<(String, PathBuf)> {
+    let candidates = match std::env::var("RINGWARD_EBPF_TOOLCHAIN") {
+        Ok(name) => vec![name],
+        Err(_) => vec!["nightly".to_owned(), "stable".to_owned()],
+    };
+    for name in &candidates {
+        // RUSTUP_TOOLCHAIN is set by the cargo that runs us.
+        let mut rustc = Command::new("rustup");
+        rustc.args(["run", name, "rustc", "--print", "sysroot"]).env_remove("RUSTUP_TOOLCHAIN");
+        if let Ok(sysroot) = output(&mut rustc) {
+            return Ok((name.clone(), PathBuf::from(sysroot.trim())));
+        }
     }
-    let list = output(Command::new("rustup").args(["toolchain", "list"]))?;
-    let nightly = list.lines().find(|line| line.starts_with("nightly"));
-    Ok(nightly.and_then(|line| line.split_whitespace().next()).map(str::to_owned))
+    bail!("rustup has no toolchain named {}: `rustup toolchain install stable`", candidates.join(" or "))
 }
 
 /// bpf-linker in exactly the pinned version: an other one may want an LLVM that is not there.

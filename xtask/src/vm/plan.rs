@@ -55,13 +55,15 @@ pub struct Boot {
     pub scenarios: Vec<String>,
 }
 
-/// Each kernel with each cgroup version at least once, and each lockdown mode; the pairs that CI has time for.
+/// What CI has time for: each kernel, each cgroup version and each lockdown mode at least once. Under lockdown only
+/// the scenarios that tell whether a rung works at all.
 const CI: [(&str, Cgroup, Lockdown); 4] = [
     ("6.1", Cgroup::V2, Lockdown::None),
     ("6.12", Cgroup::V1, Lockdown::None),
     ("6.12", Cgroup::V2, Lockdown::Integrity),
     ("6.1", Cgroup::V1, Lockdown::Confidentiality),
 ];
+const CI_UNDER_LOCKDOWN: [&str; 4] = ["both-streams", "redirected", "no-newline", "kernel-log"];
 
 impl Options {
     /// What `cargo xtask test FILTER` boots.
@@ -78,7 +80,8 @@ impl Options {
             })
         });
         // A developer who names one dimension wants all of it, and the plainest of the others.
-        let wanted: Vec<_> = match (self.all, self.ci || !narrowed) {
+        let is_ci = !self.all && (self.ci || !narrowed);
+        let wanted: Vec<_> = match (self.all, is_ci) {
             (true, _) => every.collect(),
             (false, true) => CI.to_vec(),
             (false, false) => every
@@ -106,7 +109,12 @@ impl Options {
                 cgroup,
                 lockdown,
                 rungs: rungs.clone(),
-                scenarios: self.scenario.clone(),
+                scenarios: match lockdown {
+                    Lockdown::Integrity | Lockdown::Confidentiality if is_ci && self.scenario.is_empty() => {
+                        CI_UNDER_LOCKDOWN.map(str::to_owned).to_vec()
+                    }
+                    _ => self.scenario.clone(),
+                },
             })
             .collect()
     }

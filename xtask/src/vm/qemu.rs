@@ -60,7 +60,7 @@ pub fn boot(boot: &Boot, kernel: &Kernel, image: &std::path::Path) -> Result<End
         match receiver.recv_timeout(LIMIT.saturating_sub(started.elapsed())) {
             Ok(line) => {
                 if ui::verbose() {
-                    ui::doing(&line);
+                    ui::doing(&format!("{:6.1} s  {line}", started.elapsed().as_secs_f64()));
                 }
                 lines.push(line);
             }

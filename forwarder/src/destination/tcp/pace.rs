@@ -87,8 +87,7 @@ impl Pace {
     /// The connection was reset. Returns whether the next one is expected to do better.
     pub(super) fn reset(&mut self) -> bool {
         let Some(slow) = &mut self.slow else {
-            let mut slow =
-                Slow { hold: FIRST_HOLD, safe: 0, ceiling: u32::MAX, calm: 0, sent: 0, flight: 0, left: 0 };
+            let mut slow = Slow { hold: FIRST_HOLD, safe: 0, ceiling: u32::MAX, calm: 0, sent: 0, flight: 0, left: 0 };
             slow.begin();
             self.slow = Some(slow);
             return true;

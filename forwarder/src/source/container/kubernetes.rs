@@ -62,6 +62,15 @@ fn newest_log(directory: &Path) -> Option<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok()).max()
 }
 
+/// The name of a pod's only container, by its log directories; `None` where the pod has several.
+pub fn only_container(proc: &Proc, pid: u32, pod_logs: &str) -> Option<String> {
+    let mut names = fs::read_dir(proc.resolve(pid, Path::new(pod_logs))).ok()?.flatten().map(|entry| entry.file_name());
+    match (names.next(), names.next()) {
+        (Some(only), None) => only.into_string().ok(),
+        _ => None,
+    }
+}
+
 /// Names a container of which only the id is left, by the link that the kubelet keeps for it.
 pub fn name_by_log_link(proc: &Proc, pid: u32, identity: &mut ContainerIdentity) -> bool {
     let Ok(entries) = fs::read_dir(proc.resolve(pid, Path::new(CONTAINER_LOGS))) else { return false };

@@ -23,6 +23,7 @@ mod places;
 mod proc;
 mod runtime;
 mod scan;
+mod seen;
 pub mod select;
 mod storage;
 

@@ -8,6 +8,7 @@
 //! the host (systemd's `PrivateTmp=`, snap, Flatpak, bubblewrap): refused with a [`Reason`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bundle::Bundle;
 use super::cgroup::{ContainerRef, Membership, parse_leaf, parse_path, parse_proc_cgroup, paths};
@@ -17,6 +18,7 @@ use super::kubernetes;
 use super::places::{Kind, Places, RuncState};
 use super::proc::Proc;
 use super::runtime::{Conmon, Parent, Runc, Shim, is_crio, recognise, sibling_bundle};
+use super::seen::Seen;
 use super::storage;
 
 /// How far up a container's runtime is searched: container processes that make namespaces are a few levels deep.
@@ -56,20 +58,28 @@ pub enum Reason {
     NoCgroup,
 }
 
-/// Names containers. Remembers where runtimes keep theirs; share one for all events.
-#[derive(Debug)]
+/// Names containers. Remembers where runtimes keep theirs; clones share what they learn.
+#[derive(Clone, Debug)]
 pub struct Namer {
     pub(super) proc: Proc,
-    places: Places,
+    places: Arc<Places>,
+    seen: Arc<Seen>,
 }
 
 impl Namer {
     pub fn new(proc: Proc) -> Self {
-        Self { proc, places: Places::default() }
+        Self { proc, places: Arc::default(), seen: Arc::default() }
     }
 
-    /// Who the process of an event is. Takes some 50 µs of file reads; never blocks on a daemon.
+    /// Who the process of an event is. Takes some 0.1 ms of file reads; never blocks on a daemon.
     pub fn name(&self, event: &ExecEvent) -> Named {
+        match self.look_up(event) {
+            Named::Container(identity) => Named::Container(self.seen.complete(identity)),
+            refused => refused,
+        }
+    }
+
+    fn look_up(&self, event: &ExecEvent) -> Named {
         let membership = self.membership(event);
         let proven = match &membership {
             Membership::Container(found) if found.certain => Some(found),
@@ -218,6 +228,14 @@ impl Namer {
                 sandbox.describe(&self.proc, pid, &mut identity);
                 id.clone_into(&mut identity.name);
                 identity.sandbox = false;
+                // containerd removes the bundle as soon as a container ends; its logs stay.
+                let directory = sandbox.sandbox_log_directory();
+                if let Some(only) = directory.and_then(|logs| kubernetes::only_container(&self.proc, pid, logs)) {
+                    identity.name.clone_from(&only);
+                    identity.container = Some(only);
+                    identity.log = kubernetes::log_file(&self.proc, pid, &identity, directory);
+                    identity.resolved = true;
+                }
             }
             self.by_files(event, &mut identity);
             return identity;

@@ -221,7 +221,12 @@ fn a_pod_of_containerd_shares_one_shim() {
 
     // The container's bundle is gone, the pod's is there.
     fs::remove_dir_all(fixture.inside(&format!("{tasks}/{ID}"))).unwrap();
-    let late = container(namer.name(&event(60, 50, ID)));
+    assert_eq!(container(namer.name(&event(60, 50, ID))).name, "app", "it was seen before");
+    let late = container(fixture.namer().name(&event(60, 50, ID)));
+    assert_app(&late);
+    assert_eq!(late.log.unwrap().path, fixture.inside("/odd/logs/app/10.log"));
+    fixture.file("/odd/logs/sidecar/0.log", "");
+    let late = container(fixture.namer().name(&event(60, 50, ID)));
     assert_eq!((late.name.as_str(), late.pod.as_deref(), late.resolved), (ID, Some("web-0"), false));
 }
 

@@ -3,6 +3,7 @@
 //! Everything here can fail at any time, because processes end: functions give `None` then, and callers go on
 //! with what is left.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
@@ -119,6 +120,24 @@ impl Proc {
             || self.pids().iter().any(|pid| !likely.contains(pid) && self.writes_to(*pid, identity))
     }
 
+    /// `(dev, ino)` of every pipe and terminal that some process can still write to, in one pass over all descriptors.
+    ///
+    /// For many targets at once, where [`Self::has_writer`] for each would read all of procfs as many times.
+    pub fn all_written(&self) -> HashSet<(u64, u64)> {
+        let mut written = HashSet::new();
+        for pid in self.pids() {
+            let Ok(entries) = fs::read_dir(self.path(pid, "fd")) else { continue };
+            for entry in entries.flatten() {
+                let Some(found) = identity_of(&entry.path()).map(|found| (found.dev, found.ino)) else { continue };
+                let info = || fs::read_to_string(self.path(pid, "fdinfo").join(entry.file_name()));
+                if !written.contains(&found) && info().is_ok_and(|info| is_writable(&info)) {
+                    written.insert(found);
+                }
+            }
+        }
+        written
+    }
+
     fn writes_to(&self, pid: u32, identity: &StdioIdentity) -> bool {
         let Ok(entries) = fs::read_dir(self.path(pid, "fd")) else { return false };
         entries.flatten().any(|entry| {
@@ -215,9 +234,11 @@ mod tests {
         assert!(!identity.is_tty && identity.rdev == 0);
         assert!(proc.has_writer(&identity, &[own]));
         assert!(proc.has_writer(&identity, &[]));
+        assert!(proc.all_written().contains(&(identity.dev, identity.ino)));
         drop(writer);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
         assert!(!proc.has_writer(&identity, &[own]), "the read end is no writer");
+        assert!(!proc.all_written().contains(&(identity.dev, identity.ino)));
     }
 
     #[test]

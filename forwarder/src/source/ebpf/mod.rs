@@ -7,6 +7,7 @@
 //!                                               names (thread) ◄── containers
 //! ```
 
+pub mod backlog;
 pub mod btf;
 pub mod containers;
 pub mod hook;

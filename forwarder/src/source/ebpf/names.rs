@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use forwarder_common::{ExecRecord, PipeKey};
 
+use super::backlog::{self, Backlog, BacklogQuestion};
 use crate::record::OriginHandle;
 
 /// Knows containers.
@@ -21,12 +22,14 @@ pub trait Names: Send {
 pub(super) enum Question {
     Name(Box<ExecRecord>),
     IsHeld { target: u32, key: PipeKey },
+    Backlog(BacklogQuestion),
 }
 
 pub(super) enum Answer {
     Named { target: u32, origin: OriginHandle },
     Rejected { target: u32 },
     Held { target: u32, held: bool },
+    Backlog { target: u32, backlog: Backlog },
 }
 
 pub(super) fn start(
@@ -50,6 +53,9 @@ pub(super) fn start(
 
 fn respond(names: &mut dyn Names, question: Question) -> Vec<Answer> {
     match question {
+        Question::Backlog(question) => {
+            vec![Answer::Backlog { target: question.target, backlog: backlog::find(&question) }]
+        }
         Question::IsHeld { target, key } => vec![Answer::Held { target, held: names.is_held(&key) }],
         Question::Name(exec) => {
             let wanted = exec.targets.into_iter().enumerate().filter(|(_, target)| *target != 0);

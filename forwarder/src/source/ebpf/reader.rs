@@ -21,6 +21,7 @@ use forwarder_common::{ChunkHeader, ExecRecord, Kind, PipeKey, Target};
 use rustix::event::epoll;
 use rustix::process::{Pid, PidfdFlags};
 
+use super::backlog::{self, Backlog, BacklogLog, BacklogQuestion, Pending};
 use super::load::Capture;
 use super::names::{Answer, Names, Question};
 use super::stream::{Stream, StreamLimits};
@@ -40,6 +41,8 @@ const SHORT_SLEEP: Duration = Duration::from_millis(5);
 const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
 const HOLE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a stop waits for the next of the namer's answers.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Records taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 4096;
 
@@ -73,8 +76,9 @@ pub type ConsoleText = (u64, Vec<u8>);
 
 /// What the rest of the program asks of the reader.
 pub enum Control {
-    /// Capture this pipe or terminal from now on. `process`: its end ends the stream.
-    Add { key: PipeKey, origin: OriginHandle, process: Option<u32> },
+    /// Capture this pipe or terminal from now on. `process`: its end ends the stream. `log`: what was written
+    /// before is in this file.
+    Add { key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog> },
     /// Hand on what there is and end.
     Stop,
 }
@@ -88,8 +92,8 @@ pub struct ReaderHandle {
 }
 
 impl ReaderHandle {
-    pub fn add(&self, key: PipeKey, origin: OriginHandle, process: Option<u32>) {
-        self.tell(Control::Add { key, origin, process });
+    pub fn add(&self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
+        self.tell(Control::Add { key, origin, process, log });
     }
 
     /// Waits until everything captured so far is in the ring, then detaches the programs.
@@ -200,6 +204,8 @@ struct Captured {
     key: PipeKey,
     stream: Stream,
     hole: Option<Hole>,
+    /// Its name, once it is known what was written before.
+    backlog: Option<(Pending, OriginHandle)>,
     ending: Ending,
     /// Whether something came since the accounts were last compared.
     active: bool,
@@ -309,14 +315,14 @@ impl Reader {
         }
         loop {
             match self.orders.try_recv() {
-                Ok(Control::Add { key, origin, process }) => self.add(key, origin, process),
+                Ok(Control::Add { key, origin, process, log }) => self.add(key, origin, process, log),
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
             }
         }
     }
 
-    fn add(&mut self, key: PipeKey, origin: OriginHandle, process: Option<u32>) {
+    fn add(&mut self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
         let id = self.state.next_target;
         let target = Target { id, ..Target::default() };
         let flags = u64::from(aya_obj::generated::BPF_NOEXIST);
@@ -329,7 +335,14 @@ impl Reader {
         }
         self.state.next_target += 1;
         let mut captured = self.state.new_stream(key);
-        captured.stream.name(origin, &mut |_, _| {});
+        match log {
+            None => captured.stream.name(origin, &mut |_, _| {}),
+            Some(log) => {
+                let log = BacklogLog { attached_ns: realtime_ns(), ..log };
+                captured.backlog =
+                    Some((Pending { log, attempts: 0, ask_at: Instant::now() + backlog::INTERVAL }, origin));
+            }
+        }
         self.state.streams.insert(id, captured);
         if let Some(process) = process {
             self.state.watch(process, vec![id], &self.poll);
@@ -341,6 +354,7 @@ impl Reader {
         for (process, targets) in std::mem::take(&mut self.state.to_watch) {
             self.state.watch(process, targets, &self.poll);
         }
+        self.state.ask_for_backlogs(false);
         self.close_holes();
         self.end_streams();
         self.state.flush_idle();
@@ -453,9 +467,10 @@ impl Reader {
 
     fn finish(&mut self) {
         while self.drain() {}
-        while let Ok(answer) =
-            self.answers.recv_timeout(Duration::from_millis(if self.state.has_unnamed() { 200 } else { 0 }))
-        {
+        self.state.ask_for_backlogs(true);
+        // Streams that nobody has named yet: the namer answers every question, in order.
+        while self.state.has_unnamed() {
+            let Ok(answer) = self.answers.recv_timeout(LAST_ANSWERS) else { break };
             self.state.on_answer(answer);
         }
         let mut streams = std::mem::take(&mut self.state.streams);
@@ -519,7 +534,14 @@ impl State {
     }
 
     fn new_stream(&self, key: PipeKey) -> Captured {
-        Captured { key, stream: Stream::new(self.options.limits, 0), hole: None, ending: Ending::No, active: true }
+        Captured {
+            key,
+            stream: Stream::new(self.options.limits, 0),
+            hole: None,
+            backlog: None,
+            ending: Ending::No,
+            active: true,
+        }
     }
 
     fn on_exec(&mut self, exec: &ExecRecord) {
@@ -541,7 +563,7 @@ impl State {
         match answer {
             Answer::Named { target, origin } => {
                 let Some(captured) = self.streams.get_mut(&target) else { return };
-                if captured.stream.is_named() {
+                if captured.stream.is_named() || captured.backlog.is_some() {
                     return;
                 }
                 let (output, counters) = (&mut self.output, &self.counters);
@@ -550,10 +572,20 @@ impl State {
             Answer::Rejected { target } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !captured.stream.is_named()
+                    && captured.backlog.is_none()
                 {
                     captured.ending = Ending::Rejected;
                 }
             }
+            Answer::Backlog { target, backlog: Backlog::Found(before) } => {
+                let Some(captured) = self.streams.get_mut(&target) else { return };
+                let Some((_, origin)) = captured.backlog.take() else { return };
+                let (output, counters) = (&mut self.output, &self.counters);
+                captured
+                    .stream
+                    .name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
+            }
+            Answer::Backlog { backlog: Backlog::NotYet, .. } => {}
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
@@ -561,6 +593,25 @@ impl State {
                     captured.ending = Ending::Unheld(self.round);
                 }
             }
+        }
+    }
+
+    /// Asks the namer for the backlogs whose time has come; for all of them, and for the last time, where `now`.
+    fn ask_for_backlogs(&mut self, now: bool) {
+        for (target, captured) in &mut self.streams {
+            let Some((pending, _)) = &mut captured.backlog else { continue };
+            if !now && pending.ask_at > Instant::now() {
+                continue;
+            }
+            pending.ask_at = Instant::now() + backlog::INTERVAL;
+            pending.attempts += 1;
+            let question = BacklogQuestion {
+                target: *target,
+                log: pending.log.clone(),
+                head: captured.stream.head(backlog::HEAD_BYTES),
+                is_last_attempt: now || pending.attempts >= backlog::ATTEMPTS,
+            };
+            let _ = self.questions.send(Question::Backlog(question));
         }
     }
 
@@ -617,11 +668,18 @@ impl State {
         let has_hole = self.streams.values().any(|captured| captured.stream.has_hole());
         let urgent =
             self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_) | Ending::Rejected));
-        if has_hole || urgent { DRAIN_INTERVAL } else { self.options.idle_flush.min(ACCOUNT_INTERVAL) }
+        let has_backlog = self.streams.values().any(|captured| captured.backlog.is_some());
+        if has_hole || urgent {
+            DRAIN_INTERVAL
+        } else if has_backlog {
+            backlog::INTERVAL
+        } else {
+            self.options.idle_flush.min(ACCOUNT_INTERVAL)
+        }
     }
 
     fn has_unnamed(&self) -> bool {
-        self.streams.values().any(|captured| !captured.stream.is_named())
+        self.streams.values().any(|captured| !captured.stream.is_named() && captured.ending != Ending::Rejected)
     }
 
     fn notice(&mut self, text: &str) {

@@ -151,6 +151,27 @@ impl Stream {
         }
     }
 
+    /// The stream has a name, and `before` is what was written to it before it was captured.
+    pub fn name_after(&mut self, origin: OriginHandle, before: &[(i64, Vec<u8>)], out: &mut Out<'_>) {
+        for (time_ns, bytes) in before {
+            self.framer.push(bytes, *time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
+        }
+        self.name(origin, out);
+    }
+
+    /// The first bytes that are held, without a gap, at most `limit`.
+    pub fn head(&self, limit: usize) -> Vec<u8> {
+        let mut head = Vec::new();
+        for piece in &self.held {
+            match piece {
+                Piece::Data { bytes, .. } if head.len() < limit => head.extend_from_slice(bytes),
+                _ => break,
+            }
+        }
+        head.truncate(limit);
+        head
+    }
+
     /// Hands on the unfinished line: the stream is idle or has ended.
     pub fn flush(&mut self, out: &mut Out<'_>) {
         if let Some(origin) = &self.origin {

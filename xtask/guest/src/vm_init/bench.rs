@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::container::{Container, Output};
 use crate::forwarder::{Forwarder, Started};
@@ -19,6 +20,7 @@ pub struct Bench {
     rung: String,
     scenario: &'static str,
     pub receiver: Receiver,
+    forwarder: Pid,
 }
 
 impl Bench {
@@ -48,6 +50,15 @@ impl Bench {
         }
     }
 
+    /// Stops Ringward's process, as a machine without time for it would.
+    pub fn pause(&self) {
+        let _ = kill_process(self.forwarder, Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        let _ = kill_process(self.forwarder, Signal::CONT);
+    }
+
     /// The records of all containers whose name begins so.
     fn count(&self, prefix: &str) -> usize {
         self.receiver.with(|records| records.iter().filter(|record| record.service.starts_with(prefix)).count())
@@ -62,8 +73,8 @@ impl Bench {
 /// Runs every wanted scenario on one rung and prints a result for each.
 pub fn run_rung(rung: &str, settings: &Settings, out: &mut File) -> Result<()> {
     let wanted = SCENARIOS.iter().filter(|scenario| settings.wants(scenario.name)).collect::<Vec<_>>();
-    let (own, shared): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|scenario| !scenario.settings.is_empty());
-    run_group(rung, &shared, &[], settings, out)?;
+    let (own, shared): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|scenario| scenario.settings.is_some());
+    run_group(rung, &shared, None, settings, out)?;
     for scenario in own {
         run_group(rung, &[scenario], scenario.settings, settings, out)?;
     }
@@ -71,14 +82,20 @@ pub fn run_rung(rung: &str, settings: &Settings, out: &mut File) -> Result<()> {
 }
 
 /// Scenarios on one start of Ringward.
-fn run_group(rung: &str, scenarios: &[&Scenario], extra: &[&str], settings: &Settings, out: &mut File) -> Result<()> {
+fn run_group(
+    rung: &str,
+    scenarios: &[&Scenario],
+    configuration: Option<&str>,
+    settings: &Settings,
+    out: &mut File,
+) -> Result<()> {
     let Some(first) = scenarios.first() else { return Ok(()) };
     let mut all = |verdict: &str, text: &str| -> Result<()> {
         scenarios.iter().try_for_each(|scenario| result(out, rung, scenario.name, verdict, text))
     };
     let receiver = Receiver::tcp()?;
     let state = format!("/tmp/state-{rung}-{}", first.name);
-    let forwarder = match Forwarder::start(rung, &receiver.url(), &state, extra) {
+    let forwarder = match Forwarder::start(rung, &receiver.url(), &state, configuration) {
         Ok(Started::Ready(forwarder)) => forwarder,
         Ok(Started::Refused(said)) => {
             // Giving up is right only where lockdown is on and Ringward says that this was why.
@@ -87,7 +104,7 @@ fn run_group(rung: &str, scenarios: &[&Scenario], extra: &[&str], settings: &Set
         }
         Err(error) => return all("fail", &format!("{error:#}")),
     };
-    let mut bench = Bench { rung: rung.to_owned(), scenario: first.name, receiver };
+    let mut bench = Bench { rung: rung.to_owned(), scenario: first.name, receiver, forwarder: forwarder.pid()? };
     let mut seen = Vec::new();
     for scenario in scenarios {
         bench.scenario = scenario.name;

@@ -27,10 +27,14 @@ pub enum Started {
 }
 
 impl Forwarder {
-    pub fn start(rung: &str, to: &str, state: &str, extra: &[&str]) -> Result<Started> {
-        let mut child = Command::new("/bin/ringward")
-            .args(["run", "--capture-hook", rung, "--to", to, "--state-dir", state])
-            .args(extra)
+    pub fn start(rung: &str, to: &str, state: &str, configuration: Option<&str>) -> Result<Started> {
+        let mut command = Command::new("/bin/ringward");
+        command.args(["run", "--capture-hook", rung, "--to", to, "--state-dir", state]);
+        if let Some(configuration) = configuration {
+            std::fs::write("/tmp/ringward.yaml", configuration)?;
+            command.args(["--config", "/tmp/ringward.yaml"]);
+        }
+        let mut child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -68,10 +72,13 @@ impl Forwarder {
         }
     }
 
+    pub fn pid(&self) -> Result<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")
+    }
+
     /// Stops it by SIGTERM; an exit status other than 0 is an error.
     pub fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        kill_process(pid, Signal::TERM)?;
+        kill_process(self.pid()?, Signal::TERM)?;
         let deadline = Instant::now() + STOP;
         // Its stderr closes when it ends.
         loop {

@@ -1,0 +1,17 @@
+//! What a spill has done since it was opened.
+
+use std::sync::atomic::AtomicU64;
+
+/// Batches, unless the name says otherwise.
+#[derive(Debug, Default)]
+pub struct SpillCounters {
+    pub stored: AtomicU64,
+    /// Not taken because too much waited for the disk.
+    pub refused: AtomicU64,
+    /// Dropped because the spill was full, segment by segment.
+    pub dropped: AtomicU64,
+    /// Found damaged when they were read.
+    pub corrupt: AtomicU64,
+    /// Writes or syncs that failed and were repeated.
+    pub write_errors: AtomicU64,
+}
