@@ -39,7 +39,10 @@ fn main() {
         return;
     }
     let bare = measure();
-    println!("{:<16} {:>14} {:>14} {:>14}   (ns a call; difference to no hook)", "hook", "captured write", "other write", "other call");
+    println!(
+        "{:<16} {:>14} {:>14} {:>14}   (ns a call; difference to no hook)",
+        "hook", "captured write", "other write", "other call"
+    );
     println!("{:<16} {:>14.0} {:>14.0} {:>14.0}", "none", bare[0], bare[1], bare[2]);
     for hook in Hook::LADDER {
         match with(hook) {
@@ -51,13 +54,16 @@ fn main() {
                 }
                 println!();
             }
-            Err(why) => println!("{:<16} not possible here: {}", hook.name(), why.chars().take(120).collect::<String>()),
+            Err(why) => {
+                println!("{:<16} not possible here: {}", hook.name(), why.chars().take(120).collect::<String>())
+            }
         }
     }
 }
 
 fn with(hook: Hook) -> Result<[f64; 3], String> {
-    let options = LoadOptions { hook: Some(hook), ring_bytes: 64 << 20, max_write: 1 << 20, containers: true, console: false };
+    let options =
+        LoadOptions { hook: Some(hook), ring_bytes: 64 << 20, max_write: 1 << 20, containers: true, console: false };
     let capture = load(&options).map_err(|error| error.to_string())?;
     let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
     let limits = StreamLimits { max_line: 1 << 20, hold: 1 << 20, ahead: 64 << 20 };

@@ -36,7 +36,7 @@ pub static DROPPED: Array<u64, 2> = Array::new();
 
 /// Where a record is put together. One a program that can interrupt another: see [`Scratch`].
 #[btf_map]
-pub static SCRATCH: PerCpuArray<ScratchBuffer, 6> = PerCpuArray::new();
+pub static SCRATCH: PerCpuArray<ScratchBuffer, 7> = PerCpuArray::new();
 
 /// Arguments of a pipe write between its kprobe and its kretprobe, by thread.
 #[btf_map]
@@ -62,6 +62,7 @@ pub enum Scratch {
     Console = 3,
     Fifo = 4,
     Uring = 5,
+    Splice = 6,
 }
 
 /// What a kretprobe needs of its entry.

@@ -1,13 +1,14 @@
-//! Capture at the exit of system calls: three program types over one body.
+//! Capture at the exit of system calls: three program types over one body, and the calls that reach a pipe past its
+//! write function, for the hooks that sit there.
 //!
-//! Costs every system call of the machine something, which is why the pipe-level hooks come first where the
+//! The first three cost every system call of the machine something, which is why the pipe-level hooks come first where the
 //! kernel allows them.
 
 use aya_ebpf::{
     bindings::pt_regs,
     helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fexit, kretprobe, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, FExitContext, RawTracePointContext, RetProbeContext, TracePointContext},
 };
 
 use crate::{
@@ -23,6 +24,21 @@ const TRACEPOINT_RET: usize = 16;
 struct Call {
     number: u64,
     args: [u64; 4],
+}
+
+impl Call {
+    /// The descriptor that was written to, and where the bytes are.
+    #[inline(always)]
+    fn target(&self) -> (u64, Data) {
+        let vector = Data::UserVector { array: self.args[1], segments: self.args[2] };
+        match self.number {
+            arch::WRITE => (self.args[0], Data::Buffer(self.args[1])),
+            arch::WRITEV | arch::PWRITEV2 | arch::VMSPLICE => (self.args[0], vector),
+            arch::SENDFILE => (self.args[0], Data::Unreadable),
+            arch::TEE => (self.args[1], Data::Unreadable),
+            _ => (self.args[2], Data::Unreadable),
+        }
+    }
 }
 
 #[btf_tracepoint(function = "sys_exit")]
@@ -62,6 +78,55 @@ pub fn sys_exit_tracepoint(ctx: TracePointContext) -> u32 {
     0
 }
 
+#[fexit(function = "__x64_sys_sendfile64")]
+pub fn sendfile_exit(ctx: FExitContext) -> i32 {
+    on_splice(ctx.arg(0), ctx.arg(1))
+}
+
+#[fexit(function = "__x64_sys_splice")]
+pub fn splice_exit(ctx: FExitContext) -> i32 {
+    on_splice(ctx.arg(0), ctx.arg(1))
+}
+
+#[fexit(function = "__x64_sys_tee")]
+pub fn tee_exit(ctx: FExitContext) -> i32 {
+    on_splice(ctx.arg(0), ctx.arg(1))
+}
+
+#[fexit(function = "__x64_sys_vmsplice")]
+pub fn vmsplice_exit(ctx: FExitContext) -> i32 {
+    on_splice(ctx.arg(0), ctx.arg(1))
+}
+
+/// On the return of the same four functions, for kernels without fexit.
+#[kretprobe]
+pub fn splice_return(ctx: RetProbeContext) -> u32 {
+    // SAFETY: helpers on the current task.
+    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
+    on_splice(regs as *const pt_regs, ctx.ret());
+    0
+}
+
+/// What reaches a pipe past its write function. A terminal is not left out by that: splicing to one ends in
+/// `tty_write`, which the pipe-level hooks see.
+#[inline(always)]
+fn on_splice(regs: *const pt_regs, result: i64) -> i32 {
+    if result <= 0 {
+        return 0;
+    }
+    // SAFETY: the helper checks the address.
+    let Ok(regs) = (unsafe { bpf_probe_read_kernel(regs) }) else { return 0 };
+    let call = Call { number: arch::number(&regs), args: arch::args(&regs) };
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let (descriptor, data) = call.target();
+    let Some(file) = kernel::file_of(task, descriptor & 0xffff_ffff) else { return 0 };
+    if let Some((key, false)) = kernel::stdio_of_file(file) {
+        capture(&key, data, result as u64, Scratch::Splice);
+    }
+    0
+}
+
 #[inline(always)]
 fn on_exit(regs: *const pt_regs, result: u64) {
     // SAFETY: the helper checks the address.
@@ -84,14 +149,7 @@ fn is_write(number: u64) -> bool {
 fn on_write(call: &Call, written: u64) {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task() };
-    let vector = Data::UserVector { array: call.args[1], segments: call.args[2] };
-    let (descriptor, data) = match call.number {
-        arch::WRITE => (call.args[0], Data::Buffer(call.args[1])),
-        arch::WRITEV | arch::PWRITEV2 | arch::VMSPLICE => (call.args[0], vector),
-        arch::SENDFILE => (call.args[0], Data::Unreadable),
-        arch::TEE => (call.args[1], Data::Unreadable),
-        _ => (call.args[2], Data::Unreadable),
-    };
+    let (descriptor, data) = call.target();
     if arch::is_compat(task) {
         return;
     }

@@ -1,5 +1,5 @@
-//! Writes by io_uring, for the rungs that watch system calls: they pass no system call of their own, so their
-//! length is counted as a gap when they complete. The pipe-level rungs capture them like any other write.
+//! Writes by io_uring: they pass no system call of their own, so the hooks on system calls count their length as a
+//! gap when they complete. The pipe-level hooks capture them like any other write, but for splices.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use forwarder_common::NO_OFFSET;
@@ -17,12 +17,23 @@ const WRITE: u8 = 23;
 const SPLICE: u8 = 30;
 const TEE: u8 = 33;
 
-/// `io_uring_complete(ctx, request, …)`
+/// `io_uring_complete(ctx, request, …)`, for the hooks on system calls.
 #[raw_tracepoint(tracepoint = "io_uring_complete")]
 pub fn uring_complete(ctx: RawTracePointContext) -> i32 {
+    on_complete(&ctx, |opcode| matches!(opcode, WRITEV | WRITE_FIXED | WRITE | SPLICE | TEE))
+}
+
+/// The same for the hooks on the write functions: they see all but these.
+#[raw_tracepoint(tracepoint = "io_uring_complete")]
+pub fn uring_splice_complete(ctx: RawTracePointContext) -> i32 {
+    on_complete(&ctx, |opcode| matches!(opcode, SPLICE | TEE))
+}
+
+#[inline(always)]
+fn on_complete(ctx: &RawTracePointContext, is_counted: impl Fn(u8) -> bool) -> i32 {
     let request: u64 = ctx.arg(1);
     let Some(opcode) = read::<u8>(request, offset!(request_opcode)) else { return 0 };
-    if !matches!(opcode, WRITEV | WRITE_FIXED | WRITE | SPLICE | TEE) {
+    if !is_counted(opcode) {
         return 0;
     }
     let result = if offset!(completion_result) == NO_OFFSET as usize {

@@ -50,7 +50,8 @@ fn a_slow_reader_with_a_small_buffer_gets_everything(mode: IoMode) {
         lines.extend_from_slice(&part[..read]);
         std::thread::yield_now();
     }
-    let numbers: Vec<u64> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).filter_map(number_of).collect();
+    let numbers: Vec<u64> =
+        lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).filter_map(number_of).collect();
     assert_numbers(&numbers, 0..10_000);
     drop(stream);
     assert_eq!(bench.counters("a").resent.value(), 0);

@@ -73,9 +73,7 @@ pub(super) fn fetch(shared: &Shared, place: &Mutex<Option<ReadPlace>>, from: u64
                 if let Some(known) = state.segments.iter_mut().find(|known| known.first == segment.first) {
                     known.last = known.last.min(from.saturating_sub(1));
                 }
-                if next.is_none() {
-                    return None;
-                }
+                next?;
             }
         }
     }

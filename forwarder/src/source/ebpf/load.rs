@@ -19,6 +19,12 @@ const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 /// Last lines of the verifier's log that an error keeps; all of them where RINGWARD_VERIFIER_LOG is set.
 const VERIFIER_LINES: usize = 5;
 
+/// System calls that put bytes into a pipe past its write function, and the fexit program of each.
+const SPLICE_CALLS: [&str; 4] = ["sendfile64", "splice", "tee", "vmsplice"];
+const SPLICE_PROGRAMS: [&str; 4] = ["sendfile_exit", "splice_exit", "tee_exit", "vmsplice_exit"];
+/// How the kernel names the functions behind system calls.
+const SYSTEM_CALL_PREFIX: &str = if cfg!(target_arch = "aarch64") { "__arm64_sys_" } else { "__x64_sys_" };
+
 /// What capture is asked to be.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -104,8 +110,8 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
                 tracing::warn!("the console tracepoint can't be used, /dev/kmsg overruns will not be filled: {why}")
             })
             .is_ok();
-    let sees_uring = hook.is_pipe_level()
-        || (offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, "uring_complete", "io_uring_complete").is_ok());
+    let uring = if hook.is_pipe_level() { "uring_splice_complete" } else { "uring_complete" };
+    let sees_uring = offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, uring, "io_uring_complete").is_ok();
     Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, dropped, sleeping, ebpf })
 }
 
@@ -199,6 +205,9 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result
                     ["pipe_write_exit", "fifo_write_exit"].get(index).ok_or("more pipe functions than programs")?;
                 attach_fexit(ebpf, btf, name, function)?;
             }
+            for (name, call) in SPLICE_PROGRAMS.into_iter().zip(SPLICE_CALLS) {
+                attach_fexit(ebpf, btf, name, &format!("{SYSTEM_CALL_PREFIX}{call}"))?;
+            }
             attach_fexit(ebpf, btf, "tty_write_exit", "tty_write")
         }
         Hook::TpBtf => {
@@ -210,6 +219,9 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result
             for function in pipe_functions(types) {
                 attach_kprobe(ebpf, "pipe_write_entry", function)?;
                 attach_kprobe(ebpf, "pipe_write_return", function)?;
+            }
+            for call in SPLICE_CALLS {
+                attach_kprobe(ebpf, "splice_return", &format!("{SYSTEM_CALL_PREFIX}{call}"))?;
             }
             attach_kprobe(ebpf, "tty_write_entry", "tty_write")?;
             attach_kprobe(ebpf, "tty_write_return", "tty_write")
