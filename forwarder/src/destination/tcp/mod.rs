@@ -52,12 +52,8 @@ struct State {
 /// Runs until everything is sent and the ring is closed, or until the deadline.
 pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
     let Task { config, cursor, counters, stop } = task;
-    let mut state = State {
-        outbox: Outbox::default(),
-        encoder: config.encoder(),
-        pace: Pace::default(),
-        closed_early: false,
-    };
+    let mut state =
+        State { outbox: Outbox::default(), encoder: config.encoder(), pace: Pace::default(), closed_early: false };
     let options = TcpOptions {
         connect_timeout: config.connect_timeout,
         user_timeout: config.user_timeout,
