@@ -123,8 +123,11 @@ impl Writer<'_> {
         if let Some(segment) = state.segments.back_mut() {
             segment.note(sequence, offset, batch.byte_len() as u64);
         }
-        // Acknowledging never touches what is written.
-        state.written += 1;
+        // Acknowledged while it was being written, it is not in the queue any more.
+        let written = state.written;
+        if state.queue.get(written).is_some_and(|(queued, _)| *queued == sequence) {
+            state.written += 1;
+        }
         Ok(())
     }
 
