@@ -37,11 +37,15 @@ impl<'a> Failures<'a> {
         self.reported = Some(now);
         self.visible = true;
         let destination = self.destination;
+        let next = match next_attempt {
+            Duration::ZERO => "at once".to_owned(),
+            pause => format!("in {pause:.1?}"),
+        };
         if self.count == 1 {
-            tracing::warn!(destination, "{what}; next attempt in {next_attempt:.1?}");
+            tracing::warn!(destination, "{what}; next attempt {next}");
         } else {
             let (count, seconds) = (self.count, (now - since).as_secs());
-            tracing::warn!(destination, "{what}; {count} failures in {seconds} s, next attempt in {next_attempt:.1?}");
+            tracing::warn!(destination, "{what}; {count} failures in {seconds} s, next attempt {next}");
         }
     }
 

@@ -14,8 +14,9 @@
 //! stdout, when the write returned. An idle destination sends what there is at once; while one write is in
 //! flight the next grows, up to [`WRITE_BYTES`].
 //!
-//! Limits: a destination holds the batches that are in flight, which for TCP are those in the kernel's send
-//! queue, those inside the resend window, and two writes.
+//! Limits: a destination holds the batches that are in flight. For TCP these are the ones in the kernel's send
+//! queue, those inside the resend window (twice what the receiver's buffer takes: with a kernel that lets it grow to
+//! 32 MiB, tens of megabytes), and two writes. `DestinationCounters::held_bytes` tells how much that is.
 
 mod backoff;
 mod config;

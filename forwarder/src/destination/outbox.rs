@@ -22,6 +22,7 @@ pub(super) struct Outbox {
     next: usize,
     /// Bytes encoded for this connection.
     encoded: u64,
+    held_bytes: usize,
 }
 
 struct Held {
@@ -54,6 +55,7 @@ pub(super) struct Left {
 
 impl Outbox {
     pub(super) fn push(&mut self, batch: BatchRef) {
+        self.held_bytes += batch.batch.capacity();
         self.held.push_back(Held { batch, proven: 0, base: 0, ends: Vec::new(), sent_before: 0 });
     }
 
@@ -65,6 +67,11 @@ impl Outbox {
     /// Whether everything is proven.
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty()
+    }
+
+    /// Memory of the batches that are held here; the ring may hold them too.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The first record that is not proven.
@@ -133,6 +140,7 @@ impl Outbox {
             if !whole {
                 break;
             }
+            self.held_bytes -= held.batch.batch.capacity();
             self.held.pop_front();
             self.next -= 1;
         }
@@ -216,6 +224,7 @@ mod tests {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         outbox.push(batch(1, &["a", "b", "c"]));
         outbox.push(batch(2, &["d"]));
+        assert!(outbox.held_bytes() > 0);
         assert_eq!(encode(&mut outbox, u32::MAX, 1 << 20, &mut out).records, 4);
         assert!(!outbox.has_pending());
         let line = out.len() as u64 / 4;
@@ -227,6 +236,7 @@ mod tests {
         assert_eq!(outbox.prove(4 * line, &mut note), 2);
         assert_eq!(acknowledged, [(1, 2), (1, 3), (2, 1)]);
         assert!(outbox.is_empty());
+        assert_eq!(outbox.held_bytes(), 0);
     }
 
     #[test]

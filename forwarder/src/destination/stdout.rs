@@ -166,3 +166,94 @@ fn write_all(stdout: &OwnedFd, buffer: &[u8]) -> (usize, io::Result<()>) {
     }
     (written, Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, PipeReader};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::destination::{DestinationConfig, Endpoint, stop_channel};
+    use crate::io::{IoMode, run as run_io};
+    use crate::observe::counters::DestinationCounters;
+    use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+    use crate::ring::{ReaderOptions, Ring, RingLimits};
+
+    const LINES: u64 = 5_000;
+
+    /// A ring with numbered lines, closed.
+    fn ring() -> Arc<Ring> {
+        let ring = Ring::new(RingLimits { bytes: 64 << 20, records: u64::MAX }, 1);
+        let origin = OriginHandle::new(Origin::new(OriginKind::Service, "test"));
+        let mut builder = BatchBuilder::new(64 << 10);
+        for number in 0..LINES {
+            let body = format!("{number:0200}");
+            builder.push(&origin, RecordMeta::line(0, body.as_bytes()), body.as_bytes());
+        }
+        ring.append(builder.seal());
+        ring.close();
+        ring
+    }
+
+    fn write_to(stdout: impl Into<OwnedFd>, bound: Option<Duration>) -> (DrainReport, DestinationCounters) {
+        let config = DestinationConfig::new("stdout", Endpoint::Stdout);
+        let counters = DestinationCounters::default();
+        let mut cursor = ring().reader(ReaderOptions::new("stdout"));
+        let (handle, stop) = stop_channel();
+        let report = run_io(IoMode::Epoll, async {
+            if let Some(bound) = bound {
+                handle.drain_until(Instant::now() + bound);
+            }
+            let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop };
+            run_on(task, stdout.into()).await
+        });
+        (report.unwrap(), counters)
+    }
+
+    fn read_all(pipe: PipeReader) -> std::thread::JoinHandle<u64> {
+        std::thread::spawn(move || {
+            let mut next = 0;
+            for line in BufReader::new(pipe).lines() {
+                let value: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                assert_eq!(value["msg"].as_str().unwrap().parse::<u64>().unwrap(), next);
+                next += 1;
+            }
+            next
+        })
+    }
+
+    #[test]
+    fn a_pipe_gets_every_line_blocking_or_not() {
+        for non_blocking in [false, true] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            rustix::io::ioctl_fionbio(&writer, non_blocking).unwrap();
+            let reader = read_all(reader);
+            let (report, counters) = write_to(writer, None);
+            assert!(report.is_complete(), "{report:?}");
+            assert_eq!(reader.join().unwrap(), LINES);
+            assert_eq!((counters.sent.value(), counters.acknowledged.value()), (LINES, LINES));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_ends_it_with_a_clear_error() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (report, _) = write_to(writer, None);
+        assert!(report.error.unwrap().to_string().starts_with("nobody reads stdout any more: Broken pipe"));
+        assert_eq!(report.unsent, LINES);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_holds_up_nothing_at_the_end() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let begin = std::time::Instant::now();
+        let (report, counters) = write_to(writer, Some(Duration::from_millis(200)));
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(report.unconfirmed > 0, "{report:?}");
+        assert_eq!(report.unsent + report.unconfirmed + counters.acknowledged.value(), LINES);
+    }
+}

@@ -290,3 +290,62 @@ async fn refusal(socket: &UdpSocket) -> io::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::{Endpoint, stop_channel};
+    use crate::io::{IoMode, run as run_io};
+    use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+    use crate::ring::{ReaderOptions, Ring, RingLimits};
+
+    /// No way on this host is narrower than a datagram may be, so the encoder's limit is left out here.
+    #[test]
+    fn a_datagram_that_is_too_big_for_its_way_is_cut_until_it_fits() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = receiver.local_addr().unwrap();
+        let config =
+            DestinationConfig::new("a", Endpoint::Udp { host: address.ip().to_string(), port: address.port() });
+        let ring = Ring::new(RingLimits { bytes: 64 << 20, records: u64::MAX }, 1);
+        let origin = OriginHandle::new(Origin::new(OriginKind::Service, "test"));
+        let mut builder = BatchBuilder::new(64 << 10);
+        let sizes = [10, 200_000, 20];
+        for size in sizes {
+            let body = vec![b'x'; size];
+            builder.push(&origin, RecordMeta::line(0, &body), &body);
+        }
+        ring.append(builder.seal());
+        ring.close();
+        let counters = DestinationCounters::default();
+        let mut cursor = ring.reader(ReaderOptions::new("a"));
+        let (_handle, stop) = stop_channel();
+        let left = run_io(IoMode::Epoll, async {
+            let mut sender = Sender {
+                config: &config,
+                cursor: &mut cursor,
+                counters: &counters,
+                stop: &stop,
+                outbox: Outbox::default(),
+                encoder: JsonLines::new(JsonLinesOptions::default()),
+                bytes: Vec::new(),
+                ends: Vec::new(),
+                sent: 0,
+                too_big: false,
+            };
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.connect(address).await.unwrap();
+            assert!(sender.try_first(&socket).await.is_ok());
+            assert!(matches!(sender.pump(&socket).await, Stopped::Ended));
+            sender.outbox.left()
+        });
+        assert_eq!(left.unwrap(), Left::default());
+        let mut buffer = vec![0; 1 << 16];
+        for (size, cut) in sizes.into_iter().zip([false, true, false]) {
+            let received = receiver.recv(&mut buffer).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&buffer[..received]).unwrap();
+            assert_eq!(value["cut"] == true, cut);
+            assert_eq!(value["msg"].as_str().unwrap().len() == size, !cut);
+        }
+        assert_eq!((counters.cut.value() > 0, counters.lost.value(), counters.acknowledged.value()), (true, 0, 3));
+    }
+}

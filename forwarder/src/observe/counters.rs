@@ -65,6 +65,8 @@ pub struct DestinationCounters {
     pub resets: Counter,
     /// TCP: bytes before the last acknowledged one that would be sent again after a reset.
     pub resend_window_bytes: Gauge,
+    /// TCP: memory of the batches that may have to be sent again; the ring may hold them too.
+    pub held_bytes: Gauge,
     connected: AtomicBool,
     last_error: Mutex<Option<String>>,
 }

@@ -24,6 +24,7 @@ pub struct Bench {
     counters: Arc<Counters>,
     stop: StopHandle,
     thread: JoinHandle<BTreeMap<String, DrainReport>>,
+    io_thread: rustix::thread::Pid,
 }
 
 impl Bench {
@@ -39,12 +40,23 @@ impl Bench {
                 (config, cursor, counters)
             })
             .collect();
-        let thread = std::thread::spawn(move || io::run(mode, run_all(destinations, signal)).unwrap());
-        Self { ring, counters, stop, thread }
+        let (tid, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            tid.send(rustix::thread::gettid()).unwrap();
+            io::run(mode, run_all(destinations, signal)).unwrap()
+        });
+        Self { ring, counters, stop, thread, io_thread: told.recv().unwrap() }
     }
 
     pub fn counters(&self, name: &str) -> Arc<DestinationCounters> {
         self.counters.destination(name)
+    }
+
+    /// How often the I/O thread has gone to sleep.
+    pub fn sleeps(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/self/task/{}/status", self.io_thread)).unwrap();
+        let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        switches.unwrap().trim().parse().unwrap()
     }
 
     /// Appends lines with these numbers, in batches as sources make them.

@@ -18,6 +18,7 @@ crate::on_both_backends!(
     a_receiver_that_comes_later,
     one_that_is_down_delays_nobody,
     an_idle_destination_sends_at_once,
+    an_idle_destination_sleeps,
     a_receiver_that_is_half_closed_from_the_start,
     draining_is_bounded_and_says_what_is_left,
     what_the_receiver_sends_is_ignored,
@@ -149,6 +150,7 @@ fn one_that_is_down_delays_nobody(mode: IoMode) {
     let reports = bench.finish(Duration::from_secs(1));
     assert!(reports["healthy"].is_complete(), "{reports:?}");
     assert_eq!((counters.sent.value(), counters.resent.value()), (expected, 0));
+    eprintln!("{mode:?}: slowest single line {slowest:?}");
     for name in ["refusing", "stalled", "resetting", "silent", "nameless"] {
         assert!(!reports[name].is_complete(), "{name}: {:?}", reports[name]);
     }
@@ -190,6 +192,24 @@ fn an_idle_destination_sends_at_once(mode: IoMode) {
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     eprintln!("{mode:?}: from the ring to the receiver: median {median:?}, worst {worst:?}");
     assert!(median < Duration::from_millis(5), "median {median:?}");
+    assert!(bench.finish(PATIENCE)["a"].is_complete());
+}
+
+/// No timer runs while everything is acknowledged, and none for the records inside the resend window.
+fn an_idle_destination_sleeps(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let numbers = healthy(listener);
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    bench.send(0..10_000);
+    assert_numbers(&take(&numbers, 10_000), 0..10_000);
+    // It learns of the last acknowledgement by a poll: a second without a sleep in between is what is waited for.
+    let second = || {
+        let before = bench.sleeps();
+        assert!(numbers.recv_timeout(Duration::from_secs(1)).is_err(), "nothing more was sent");
+        bench.sleeps() - before
+    };
+    let settling = second();
+    assert_eq!(second(), 0, "wake-ups in an idle second, after {settling} in the one before");
     assert!(bench.finish(PATIENCE)["a"].is_complete());
 }
 

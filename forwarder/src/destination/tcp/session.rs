@@ -260,6 +260,7 @@ impl<'a> Session<'a> {
             self.state.pace.back_to_full_speed();
             self.prove(read);
         }
+        self.counters.held_bytes.set(self.state.outbox.held_bytes() as u64);
     }
 
     fn prove(&mut self, bytes: u64) {
