@@ -9,8 +9,8 @@
 /// Changed with every incompatible change of what follows; kept in a map beside pinned programs.
 pub const ABI_VERSION: u32 = 1;
 
-/// Most bytes of a write that one ring record carries. A power of two. The scratch buffer is twice as large
-/// (so that the verifier can bound offset plus length) and must fit a per-CPU map value of 32 KiB.
+/// Most bytes of a write that one ring record carries. A power of two. The scratch buffer is three
+/// times as large (so that the verifier can bound offset plus length) and must fit a per-CPU map value of 32 KiB.
 pub const CHUNK_LEN: usize = 8192;
 /// Most bytes of one write that are captured; the rest is a gap.
 pub const MAX_WRITE: u64 = 1 << 20;
@@ -194,7 +194,7 @@ const _: () = {
     assert!(size_of::<ExecRecord>() == 56 + 2 * CGROUP_NAME_LEN);
     assert!(size_of::<Offsets>() == 34 * 4);
     assert!(size_of::<Settings>() == 24);
-    assert!(CHUNK_LEN.is_power_of_two() && 2 * CHUNK_LEN + size_of::<ChunkHeader>() <= 32 << 10);
+    assert!(CHUNK_LEN.is_power_of_two() && 3 * CHUNK_LEN + 1024 <= 32 << 10);
 };
 
 #[cfg(feature = "user")]

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use forwarder_common::{CHUNK_LEN, ChunkHeader, Kind, MAX_SEGMENTS, PipeKey, Target};
 
 use crate::{
-    emit::{add, emit},
+    emit::{add, bounded, emit},
     maps::{SCRATCH, Scratch, ScratchBuffer, TARGETS, setting},
 };
 
@@ -76,10 +76,7 @@ fn rest(key: &PipeKey, which: Scratch, length: u64) {
 /// The common case: one buffer that fits one record.
 #[inline(always)]
 fn copy_small(counters: &mut Target, scratch: &mut ScratchBuffer, address: u64, length: u64) {
-    let mut length = length as usize;
-    if length > CHUNK_LEN {
-        length = CHUNK_LEN;
-    }
+    let length = bounded(length as u32) as usize;
     // SAFETY: the destination is within the scratch buffer; the helper checks the source.
     let read = unsafe { bpf_probe_read_user_buf(address as *const u8, &mut scratch.data[..length]) };
     if read.is_ok() {
@@ -197,12 +194,9 @@ unsafe extern "C" fn step(_: u32, index: *mut c_void) -> c_long {
     let counters = unsafe { &mut *target };
     let at = (scratch.vector.filled & (CHUNK_LEN as u64 - 1)) as usize;
     let room = CHUNK_LEN as u64 - at as u64;
-    let mut length = scratch.vector.left.min(scratch.vector.remaining).min(room);
-    if length > CHUNK_LEN as u64 {
-        length = CHUNK_LEN as u64;
-    }
+    let length = u64::from(bounded(scratch.vector.left.min(scratch.vector.remaining).min(room) as u32));
     let read = {
-        // SAFETY: `at` is below CHUNK_LEN and `length` at most CHUNK_LEN: within the buffer of twice that.
+        // SAFETY: `at` is below one CHUNK_LEN and `length`, as the verifier sees it, below two of them.
         let destination = unsafe { core::slice::from_raw_parts_mut(scratch.data.as_mut_ptr().add(at), length as usize) };
         // SAFETY: the helper checks the source.
         unsafe { bpf_probe_read_user_buf(scratch.vector.base as *const u8, destination) }

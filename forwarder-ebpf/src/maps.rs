@@ -45,7 +45,8 @@ pub static ENTERED: HashMap<u64, Entered, 16384> = HashMap::new();
 #[repr(C)]
 pub struct ScratchBuffer {
     pub header: ChunkHeader,
-    pub data: [u8; 2 * CHUNK_LEN],
+    /// A chunk, and room for what the verifier believes an offset and a length could add up to.
+    pub data: [u8; 3 * CHUNK_LEN],
     pub vector: Vector,
     pub back: Back,
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use forwarder_common::{CONSOLE_LEN, ChunkHeader, Kind};
 
 use crate::{
-    emit::{count_dropped, emit},
+    emit::{bounded, count_dropped, emit},
     maps::{SCRATCH, Scratch},
 };
 
@@ -16,10 +16,7 @@ use crate::{
 #[raw_tracepoint(tracepoint = "console")]
 pub fn console(ctx: RawTracePointContext) -> i32 {
     let text: *const u8 = ctx.arg(0);
-    let mut length: u64 = ctx.arg(1);
-    if length > CONSOLE_LEN as u64 {
-        length = CONSOLE_LEN as u64;
-    }
+    let length = bounded(ctx.arg::<u64>(1).min(CONSOLE_LEN as u64) as u32);
     let Some(scratch) = SCRATCH.get_ptr_mut(Scratch::Console as u32) else { return 0 };
     // SAFETY: this CPU's buffer of this program.
     let scratch = unsafe { &mut *scratch };
@@ -31,11 +28,11 @@ pub fn console(ctx: RawTracePointContext) -> i32 {
         offset: 0,
         target: 0,
         thread: 0,
-        length: length as u32,
+        length,
         kind: Kind::Console as u8,
         zero: [0; 3],
     };
-    if read.is_err() || !emit(scratch, length as u32) {
+    if read.is_err() || !emit(scratch, length) {
         count_dropped(1);
     }
     0

@@ -27,8 +27,6 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const QUEUE_BYTES: usize = 4 << 20;
 /// Name under which the state keeps how much of each container's log file has been seen.
 const LOGS: &str = "(container logs)";
-/// Console texts that wait for the kernel log's thread.
-const CONSOLE_TEXTS: usize = 65_536;
 
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -323,6 +321,7 @@ impl Sources {
                 return Ok(None);
             }
         };
+        crate::sys::release_free_memory();
         for (hook, why) in &capture.refused {
             tracing::info!("capture hook {hook} is not possible here: {why}");
         }
@@ -340,7 +339,7 @@ impl Sources {
         let options = ReaderOptions { idle_flush: config.idle_flush, limits };
         let proc = Proc::new("/proc");
         let names = Box::new(ContainerNames::new(proc.clone(), self.logs.clone()));
-        let (console, texts) = crossbeam::channel::bounded(CONSOLE_TEXTS);
+        let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
             let seen = config.backlog.then(|| state.map(|state| state.checkpoint(LOGS)).unwrap_or_default());

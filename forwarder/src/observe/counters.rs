@@ -21,6 +21,20 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Of one destination. Records, unless the name says otherwise.
 #[derive(Debug, Default)]
 pub struct DestinationCounters {
@@ -49,6 +63,8 @@ pub struct DestinationCounters {
     pub connects: Counter,
     /// Connections that broke with data possibly unread (RST, time-out).
     pub resets: Counter,
+    /// TCP: bytes before the last acknowledged one that would be sent again after a reset.
+    pub resend_window_bytes: Gauge,
     connected: AtomicBool,
     last_error: Mutex<Option<String>>,
 }

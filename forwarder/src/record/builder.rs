@@ -9,6 +9,7 @@ use super::flags::Flags;
 use super::layout::{self, FIELD_LEN, HEADER_LEN, MAX_BATCH_BYTES, ORIGIN_LEN, RECORD_LEN, put};
 use super::level::Level;
 use super::origin::{OriginHandle, OriginId};
+use super::pool::Pool;
 
 /// What a record says besides its body and its fields.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,7 @@ impl RecordMeta {
 
 /// Collects records for one batch.
 pub struct BatchBuilder {
+    pool: Pool,
     /// Header, then the byte arena; the tables are appended by [`BatchBuilder::seal`].
     data: Vec<u8>,
     records: Vec<u8>,
@@ -54,8 +56,10 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// A builder whose buffers hold `capacity` bytes of bodies before they grow.
     pub fn new(capacity: usize) -> Self {
+        let pool = Pool::new();
         Self {
-            data: start(capacity),
+            data: start(&pool, capacity),
+            pool,
             records: Vec::new(),
             fields: Vec::new(),
             origins: Vec::new(),
@@ -138,8 +142,22 @@ impl BatchBuilder {
 
     /// The finished batch; the builder is empty afterwards and can be filled again.
     pub fn seal(&mut self) -> Batch {
-        let data = std::mem::replace(&mut self.data, start(self.capacity));
-        let batch = self.assemble(data);
+        let mut data = std::mem::take(&mut self.data);
+        self.assemble(&mut data);
+        let batch = if data.len() * 2 < data.capacity() {
+            // The ring accounts what a batch occupies: one that was sealed early must not keep its slack, and the
+            // buffer is used for the next.
+            let exact = data.to_vec();
+            data.clear();
+            data.resize(HEADER_LEN, 0);
+            self.data = data;
+            let capacity = exact.len();
+            Batch::assembled(Bytes::from(exact), capacity)
+        } else {
+            let capacity = data.capacity();
+            self.data = start(&self.pool, self.capacity);
+            Batch::assembled(self.pool.share(data), capacity)
+        };
         self.records.clear();
         self.fields.clear();
         self.origins.clear();
@@ -149,10 +167,11 @@ impl BatchBuilder {
         batch
     }
 
-    fn assemble(&self, mut data: Vec<u8>) -> Batch {
+    /// Puts the tables behind the arena and fills the header.
+    fn assemble(&self, data: &mut Vec<u8>) {
         let arena = data.len() - HEADER_LEN;
         let texts: usize = self.origins.iter().map(|origin| origin.text().len()).sum();
-        data.reserve_exact(self.records.len() + self.fields.len() + self.origins.len() * ORIGIN_LEN + texts);
+        data.reserve(self.records.len() + self.fields.len() + self.origins.len() * ORIGIN_LEN + texts);
         data.extend_from_slice(&self.records);
         data.extend_from_slice(&self.fields);
         let mut at = 0u32;
@@ -168,23 +187,17 @@ impl BatchBuilder {
         }
         let total = to_u32(data.len());
         let flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
-        put(&mut data, 0, &layout::MAGIC);
-        put(&mut data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
-        put(&mut data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());
-        put(&mut data, layout::AT_FLAGS, &flags.to_le_bytes());
-        put(&mut data, layout::AT_TOTAL, &total.to_le_bytes());
-        put(&mut data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
-        put(&mut data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
-        put(&mut data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
-        put(&mut data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
-        put(&mut data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
-        put(&mut data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
-        // The ring accounts what a batch occupies; one that was sealed early must not keep its slack.
-        if data.len() * 2 < data.capacity() {
-            data.shrink_to_fit();
-        }
-        let capacity = data.capacity();
-        Batch::assembled(Bytes::from(data), capacity)
+        put(data, 0, &layout::MAGIC);
+        put(data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
+        put(data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());
+        put(data, layout::AT_FLAGS, &flags.to_le_bytes());
+        put(data, layout::AT_TOTAL, &total.to_le_bytes());
+        put(data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
+        put(data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
+        put(data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
+        put(data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
+        put(data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
+        put(data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
     }
 
     fn push_field(&mut self, key: &[u8], value: &FieldValue<'_>) {
@@ -231,8 +244,10 @@ impl BatchBuilder {
     }
 }
 
-fn start(capacity: usize) -> Vec<u8> {
-    let mut data = Vec::with_capacity(HEADER_LEN + capacity);
+/// A buffer for a batch of `capacity`: the last record and the origins come on top of it, most often within the
+/// slack, so that sealing does not move the bytes.
+fn start(pool: &Pool, capacity: usize) -> Vec<u8> {
+    let mut data = pool.take(HEADER_LEN + capacity + capacity / 16);
     data.resize(HEADER_LEN, 0);
     data
 }

@@ -4,12 +4,14 @@
 #[cfg(feature = "ebpf")]
 mod bpf;
 pub(crate) mod files;
+mod memory;
 mod sendmmsg;
 mod shared_flag;
 mod tcp_info;
 
 #[cfg(feature = "ebpf")]
 pub use bpf::recursion_misses;
+pub use memory::release_free_memory;
 pub use sendmmsg::{MAX_DATAGRAMS, send_datagrams};
 pub use shared_flag::SharedFlag;
 pub use tcp_info::{STATE_CLOSED, TcpInfo, tcp_info, unacknowledged_bytes};

@@ -14,7 +14,7 @@ use crate::sys::STATE_CLOSED;
 
 /// How long an RST may take after the FIN, besides two round trips. Programs that shut down and close do that
 /// in one go; this leaves room for a busy machine.
-const GRACE: Duration = Duration::from_millis(50);
+pub(super) const GRACE: Duration = Duration::from_millis(50);
 
 /// How long data may stay unacknowledged after the FIN. A receiver that closed answers with an RST in one round
 /// trip; one that is half closed acknowledges, unless its buffer is full.

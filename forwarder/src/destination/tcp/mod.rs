@@ -30,7 +30,6 @@ use tokio::time::Instant;
 
 use self::pace::Pace;
 use self::session::{Session, SessionEnd};
-use self::window::ResendWindow;
 use super::backoff::Backoff;
 use super::failures::Failures;
 use super::outbox::Outbox;
@@ -45,7 +44,6 @@ const LONG_LIFE: Duration = Duration::from_secs(10);
 struct State {
     outbox: Outbox,
     encoder: JsonLines,
-    window: ResendWindow,
     pace: Pace,
     /// The last connection was closed by the receiver before anything was sent.
     closed_early: bool,
@@ -57,7 +55,6 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
     let mut state = State {
         outbox: Outbox::default(),
         encoder: config.encoder(),
-        window: ResendWindow::new(config.resend_window),
         pace: Pace::default(),
         closed_early: false,
     };
@@ -86,7 +83,7 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
                 let began = Instant::now();
                 let peer = connection.peer();
                 let proven_before = counters.acknowledged.value();
-                let session = Session::new(Rc::new(connection), &mut state, cursor, counters, stop);
+                let session = Session::new(Rc::new(connection), config, &mut state, cursor, counters, stop);
                 let end = session.run().await;
                 counters.set_connected(false);
                 match end {
@@ -96,7 +93,8 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
                         if !early || began.elapsed() > LONG_LIFE {
                             backoff.reset();
                         }
-                        let pause = backoff.pause();
+                        // A receiver that reads a little of each connection gets the next at once.
+                        let pause = if early { backoff.pause() } else { Duration::ZERO };
                         failures.failed(&format_args!("{peer} closed the connection"), pause);
                         pause
                     }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::State;
-use super::ending::bytes_read_at_fin;
-use crate::destination::WRITE_BYTES;
+use super::ending::{GRACE, bytes_read_at_fin};
+use super::window::ResendWindow;
 use crate::destination::stop::StopSignal;
+use crate::destination::{DestinationConfig, WRITE_BYTES};
 use crate::io::{PeerEvent, TcpConnection, WriteFuture};
 use crate::observe::counters::DestinationCounters;
 use crate::ring::{BatchRef, Cursor};
@@ -36,6 +37,7 @@ pub(super) enum SessionEnd {
 
 pub(super) struct Session<'a> {
     connection: Rc<TcpConnection>,
+    window: ResendWindow,
     state: &'a mut State,
     cursor: &'a mut Cursor,
     counters: &'a DestinationCounters,
@@ -66,6 +68,7 @@ struct Buffer {
 impl<'a> Session<'a> {
     pub(super) fn new(
         connection: Rc<TcpConnection>,
+        config: &DestinationConfig,
         state: &'a mut State,
         cursor: &'a mut Cursor,
         counters: &'a DestinationCounters,
@@ -73,6 +76,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         Self {
             connection,
+            window: ResendWindow::new(config.resend_window),
             state,
             cursor,
             counters,
@@ -90,29 +94,45 @@ impl<'a> Session<'a> {
 
     /// Runs until the connection ends. What is not proven then is pending again in the outbox.
     pub(super) async fn run(mut self) -> SessionEnd {
-        let end = self.serve().await;
-        let early = self.written == 0;
-        self.observe();
-        let end = match end {
+        let end = match self.serve().await {
             Some(end) => end,
-            // A FIN.
-            None => match bytes_read_at_fin(&self.connection, self.written).await {
-                Some(read) => {
-                    self.prove(read);
-                    self.state.pace.closed();
-                    SessionEnd::Closed { early }
-                }
-                None => SessionEnd::Broken(io::Error::other("closed by the receiver, with data possibly unread")),
-            },
+            None => self.judge_fin().await,
         };
-        self.state.closed_early = early && matches!(end, SessionEnd::Closed { .. });
+        self.state.closed_early = matches!(end, SessionEnd::Closed { early: true });
         self.connection.abort();
-        if let Some(writing) = self.writing.take() {
-            // io_uring still writes from the buffer; `abort` has just told it to stop.
-            let _ = tokio::time::timeout(Duration::from_secs(1), writing).await;
-        }
+        // io_uring still writes from the buffer, and `abort` has just told it to stop.
+        self.settle_write(Duration::from_secs(1)).await;
+        self.observe();
         self.state.outbox.rewind(self.written);
         end
+    }
+
+    /// What the receiver's FIN means.
+    async fn judge_fin(&mut self) -> SessionEnd {
+        // The kernel may have taken what is in flight, and told before that the receiver has read it and closed.
+        self.settle_write(GRACE).await;
+        let early = self.written == 0;
+        let read = match self.writing {
+            None => bytes_read_at_fin(&self.connection, self.written).await,
+            // The receiver did not even take what there was.
+            Some(_) => None,
+        };
+        match read {
+            Some(read) => {
+                self.prove(read);
+                self.state.pace.closed();
+                SessionEnd::Closed { early }
+            }
+            None => SessionEnd::Broken(io::Error::other("closed by the receiver, with data possibly unread")),
+        }
+    }
+
+    /// Waits for the end of the write in flight, and starts no other.
+    async fn settle_write(&mut self, bound: Duration) {
+        let Some(writing) = &mut self.writing else { return };
+        let Ok((result, bytes)) = tokio::time::timeout(bound, writing).await else { return };
+        self.writing = None;
+        self.count_written(result.unwrap_or(0), bytes.len());
     }
 
     /// `None`: the receiver sent a FIN.
@@ -201,11 +221,7 @@ impl<'a> Session<'a> {
 
     fn wrote(&mut self, result: io::Result<usize>, mut bytes: Vec<u8>) -> io::Result<()> {
         match result {
-            Ok(written) => {
-                self.written += written as u64;
-                self.written_of_buffer += written;
-                self.counters.sent_bytes.add(written as u64);
-            }
+            Ok(written) => self.count_written(written, bytes.len()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -213,8 +229,6 @@ impl<'a> Session<'a> {
             self.writing = Some(self.connection.write(bytes, self.written_of_buffer));
             return Ok(());
         }
-        self.counters.sent.add(u64::from(self.in_flight.records));
-        self.counters.resent.add(u64::from(self.in_flight.resent));
         bytes.clear();
         bytes.shrink_to(KEEP_BUFFER);
         self.in_flight.ends.clear();
@@ -224,12 +238,24 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn count_written(&mut self, written: usize, buffer: usize) {
+        self.written += written as u64;
+        self.written_of_buffer += written;
+        self.counters.sent_bytes.add(written as u64);
+        if self.written_of_buffer == buffer {
+            self.counters.sent.add(u64::from(self.in_flight.records));
+            self.counters.resent.add(u64::from(self.in_flight.resent));
+        }
+    }
+
     /// Reads what the receiver's kernel has acknowledged, and counts as read what lies before the resend window.
     fn observe(&mut self) {
         let Ok(info) = self.connection.tcp_info() else { return };
-        self.state.window.offered(info.snd_wnd);
+        self.window.offered(info.snd_wnd);
         self.acked = info.bytes_acked.min(self.written);
-        let read = self.acked.saturating_sub(self.state.window.bytes());
+        let window = self.window.bytes();
+        self.counters.resend_window_bytes.set(window);
+        let read = self.acked.saturating_sub(window);
         if read > 0 {
             self.state.pace.back_to_full_speed();
             self.prove(read);

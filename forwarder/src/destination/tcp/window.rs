@@ -7,27 +7,28 @@ const LEAST: u64 = 256 << 10;
 /// default.
 const UNKNOWN_WINDOW: u32 = 8 << 20;
 
-/// The resend window of a destination.
+/// The resend window of a connection.
 ///
 /// What a receiver's kernel holds unread is bounded by its buffer, and the window that it offers is the free part
 /// of that buffer, counted differently: 128 kB unread with a largest window of 91 kB were seen, and 3.4 MB with
-/// 2.8 MB. Hence twice the largest window, kept over connections.
-pub(in crate::destination) struct ResendWindow {
+/// 2.8 MB. Hence twice the largest window. Of this connection only: another one's buffer says nothing about this
+/// one's, and a window that only grows would keep ever more records in memory, and send them twice.
+pub(super) struct ResendWindow {
     configured: Option<u64>,
     largest_offered: u32,
 }
 
 impl ResendWindow {
-    pub(in crate::destination) fn new(configured: Option<u64>) -> Self {
+    pub(super) fn new(configured: Option<u64>) -> Self {
         Self { configured, largest_offered: 0 }
     }
 
     /// The receiver offers a window of so many bytes; `None` where the kernel does not tell.
-    pub(in crate::destination) fn offered(&mut self, window: Option<u32>) {
+    pub(super) fn offered(&mut self, window: Option<u32>) {
         self.largest_offered = self.largest_offered.max(window.unwrap_or(UNKNOWN_WINDOW));
     }
 
-    pub(in crate::destination) fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.configured.unwrap_or_else(|| LEAST.max(2 * u64::from(self.largest_offered)))
     }
 }

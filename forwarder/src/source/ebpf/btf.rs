@@ -3,7 +3,6 @@
 //!
 //! aya loads BTF too, but does not tell offsets; Rust programs have no CO-RE relocations.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 const MAGIC: u16 = 0xeb9f;
@@ -24,16 +23,13 @@ pub enum BtfError {
     Damaged(usize),
 }
 
-/// The kernel's types, indexed by name.
+/// The kernel's types. Only the places of the types are kept beside the raw data: a look-up by name finds the name
+/// in the string table, where it stands once, and then looks through the types for that place.
 pub struct KernelTypes {
     data: Vec<u8>,
     strings_at: usize,
     /// Byte offset of each type, by id less one.
-    types: Vec<usize>,
-    structs: HashMap<String, usize>,
-    enums: HashMap<String, usize>,
-    functions: HashMap<String, ()>,
-    typedefs: HashMap<String, usize>,
+    types: Vec<u32>,
 }
 
 impl KernelTypes {
@@ -46,7 +42,7 @@ impl KernelTypes {
         Self::parse(data)
     }
 
-    /// Indexes BTF.
+    /// Finds the types in BTF.
     ///
     /// # Errors
     /// Where a table points outside the data.
@@ -58,36 +54,37 @@ impl KernelTypes {
         let types_at = header + word(&data, 8)? as usize;
         let types_end = types_at + word(&data, 12)? as usize;
         let strings_at = header + word(&data, 16)? as usize;
-        let mut found = Self {
-            strings_at,
-            types: Vec::new(),
-            structs: HashMap::new(),
-            enums: HashMap::new(),
-            functions: HashMap::new(),
-            typedefs: HashMap::new(),
-            data,
-        };
+        let strings_end = strings_at + word(&data, 20)? as usize;
+        if strings_end > data.len() {
+            return Err(BtfError::Damaged(data.len()));
+        }
+        let mut types = Vec::new();
         let mut at = types_at;
         while at < types_end {
-            found.types.push(at);
-            let info = word(&found.data, at + 4)?;
+            types.push(at as u32);
+            let info = word(&data, at + 4)?;
             let (count, kind) = ((info & 0xffff) as usize, (info >> 24) & 0x1f);
-            let name = found.string(word(&found.data, at)?)?;
-            match kind {
-                KIND_STRUCT => drop(found.structs.entry(name).or_insert(at)),
-                KIND_ENUM => drop(found.enums.entry(name).or_insert(at)),
-                KIND_FUNC => drop(found.functions.insert(name, ())),
-                KIND_TYPEDEF => drop(found.typedefs.insert(name, at)),
-                _ => {}
-            }
             at += 12 + trailer(kind, count).ok_or(BtfError::Damaged(at))?;
         }
-        Ok(found)
+        Ok(Self { data, strings_at, types })
+    }
+
+    /// The first type of this kind and name.
+    fn find(&self, kind: u32, name: &str) -> Option<usize> {
+        let strings = &self.data[self.strings_at..];
+        let between_nuls = [b"\0", name.as_bytes(), b"\0"].concat();
+        let name_at = memchr::memmem::find(strings, &between_nuls)? as u32 + 1;
+        let found = self.types.iter().find(|at| {
+            let at = **at as usize;
+            word(&self.data, at).is_ok_and(|name| name == name_at)
+                && word(&self.data, at + 4).is_ok_and(|info| (info >> 24) & 0x1f == kind)
+        })?;
+        Some(*found as usize)
     }
 
     /// Byte offset of a member, looked up also inside anonymous members; a path has dots: `ns.inum`.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        let mut at = *self.structs.get(structure)?;
+        let mut at = self.find(KIND_STRUCT, structure)?;
         let mut sum = 0;
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
@@ -102,7 +99,7 @@ impl KernelTypes {
 
     /// Value of an enumerator of a named enum.
     pub fn enumerator(&self, name: &str, value: &str) -> Option<u32> {
-        let at = *self.enums.get(name)?;
+        let at = self.find(KIND_ENUM, name)?;
         let count = word(&self.data, at + 4).ok()? & 0xffff;
         (0..count as usize).find_map(|index| {
             let entry = at + 12 + index * 8;
@@ -112,19 +109,19 @@ impl KernelTypes {
     }
 
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name)
+        self.find(KIND_FUNC, name).is_some()
     }
 
     /// Parameters of the function type that a typedef points to, such as a tracepoint's `btf_trace_…`.
     pub fn parameter_count(&self, typedef: &str) -> Option<u32> {
-        let pointer = self.type_at(word(&self.data, *self.typedefs.get(typedef)? + 8).ok()?)?;
+        let pointer = self.type_at(word(&self.data, self.find(KIND_TYPEDEF, typedef)? + 8).ok()?)?;
         let function = self.type_at(word(&self.data, pointer + 8).ok()?)?;
         let info = word(&self.data, function + 4).ok()?;
         ((info >> 24) & 0x1f == KIND_FUNC_PROTO).then_some(info & 0xffff)
     }
 
     fn type_at(&self, id: u32) -> Option<usize> {
-        self.types.get(id.checked_sub(1)? as usize).copied()
+        self.types.get(id.checked_sub(1)? as usize).map(|at| *at as usize)
     }
 
     /// Bit offset and type of a member of the structure or union at `at`.

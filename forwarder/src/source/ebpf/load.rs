@@ -16,6 +16,9 @@ use crate::sys::SharedFlag;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringward-ebpf"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
+/// Last lines of the verifier's log that an error keeps; all of them where RINGWARD_VERIFIER_LOG is set.
+const VERIFIER_LINES: usize = 5;
+
 /// What capture is asked to be.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -284,9 +287,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     if std::env::var_os("RINGWARD_VERIFIER_LOG").is_some() {
         return text;
     }
-    let mut lines: Vec<&str> = text.lines().collect();
-    if lines.len() > 4 {
-        lines.drain(1..lines.len() - 3);
+    let statistics = ["processed ", "stack depth ", "verification time "];
+    let mut lines: Vec<&str> =
+        text.lines().filter(|line| !statistics.iter().any(|start| line.starts_with(start))).collect();
+    if lines.len() > VERIFIER_LINES + 1 {
+        lines.drain(1..lines.len() - VERIFIER_LINES);
     }
     lines.join(" | ")
 }

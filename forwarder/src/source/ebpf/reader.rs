@@ -43,6 +43,8 @@ const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
 const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stop waits for the next of the namer's answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// Console texts that wait for the kernel log's thread.
+const MAX_CONSOLE_TEXTS: usize = 65_536;
 /// Records taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 4096;
 
@@ -520,8 +522,10 @@ impl State {
             Some(Kind::Console) => {
                 if let Some(console) = &self.console {
                     let text = payload[..payload.len().min(header.length as usize)].to_vec();
-                    // Bounded: where nobody takes them, the texts are only missed when /dev/kmsg is overrun.
-                    let _ = console.try_send((header.time_ns, text));
+                    // Past the bound the texts are missed only where /dev/kmsg is overrun as well.
+                    if console.len() < MAX_CONSOLE_TEXTS {
+                        let _ = console.send((header.time_ns, text));
+                    }
                 }
             }
             None => {}

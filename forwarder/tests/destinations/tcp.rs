@@ -1,0 +1,241 @@
+//! TCP without accidents, and receivers that don't receive.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use ringward::io::IoMode;
+use ringward::ring::RingLimits;
+use socket2::{Domain, Socket, Type};
+
+use crate::bench::{AMPLE, Bench, PATIENCE, assert_numbers, destination, number_of, wait_until};
+use crate::receiver::{healthy, listen, take};
+
+crate::on_both_backends!(
+    everything_arrives_in_order_and_is_confirmed_by_the_end,
+    a_slow_reader_with_a_small_buffer_gets_everything,
+    a_megabyte_in_one_record,
+    a_receiver_that_comes_later,
+    one_that_is_down_delays_nobody,
+    an_idle_destination_sends_at_once,
+    a_receiver_that_is_half_closed_from_the_start,
+    draining_is_bounded_and_says_what_is_left,
+    what_the_receiver_sends_is_ignored,
+);
+
+fn everything_arrives_in_order_and_is_confirmed_by_the_end(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let numbers = healthy(listener);
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    bench.send(0..20_000);
+    assert_numbers(&take(&numbers, 20_000), 0..20_000);
+    let counters = bench.counters("a");
+    let reports = bench.finish(PATIENCE);
+    assert!(reports["a"].is_complete(), "{reports:?}");
+    assert_eq!((counters.sent.value(), counters.acknowledged.value()), (20_000, 20_000));
+    assert_eq!((counters.resent.value(), counters.connects.value()), (0, 1));
+}
+
+/// Writes are taken in parts, and the next waits for the socket.
+fn a_slow_reader_with_a_small_buffer_gets_everything(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    Socket::from(listener.try_clone().unwrap()).set_recv_buffer_size(4096).unwrap();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    bench.send(0..10_000);
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut lines = Vec::new();
+    let mut part = [0; 1500];
+    while lines.iter().filter(|byte| **byte == b'\n').count() < 10_000 {
+        let read = stream.read(&mut part).unwrap();
+        lines.extend_from_slice(&part[..read]);
+        std::thread::yield_now();
+    }
+    let numbers: Vec<u64> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).filter_map(number_of).collect();
+    assert_numbers(&numbers, 0..10_000);
+    drop(stream);
+    assert_eq!(bench.counters("a").resent.value(), 0);
+    drop(bench.finish(Duration::ZERO));
+}
+
+fn a_megabyte_in_one_record(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let body: Vec<u8> = (0..1 << 20).map(|index| b"abc\"\\<\n\xff"[index % 8]).collect();
+    bench.send_body(&body);
+    bench.send(1..2);
+    let (stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["msg"].as_str().unwrap(), String::from_utf8_lossy(&body));
+    line.clear();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!(number_of(line.as_bytes()), Some(1));
+    drop(reader);
+    drop(bench.finish(Duration::ZERO));
+}
+
+fn a_receiver_that_comes_later(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    bench.send(0..100);
+    let counters = bench.counters("a");
+    wait_until("it was refused three times", || counters.refused.value() >= 3);
+    assert!(!counters.is_connected());
+    let error = counters.last_error().unwrap();
+    assert!(error.starts_with(&format!("could not connect to {address}: ")) && error.contains("refused"), "{error}");
+    let numbers = healthy(TcpListener::bind(address).unwrap());
+    assert_numbers(&take(&numbers, 100), 0..100);
+    assert!(counters.is_connected());
+    assert!(bench.finish(PATIENCE)["a"].is_complete());
+}
+
+/// One refuses, one does not answer, one accepts and never reads, one resets all the time, one has no address.
+fn one_that_is_down_delays_nobody(mode: IoMode) {
+    let (refusing, refusing_endpoint) = listen();
+    drop(refusing);
+    let (stalled, stalled_endpoint) = listen();
+    let (resetting, resetting_endpoint) = listen();
+    let resetter = std::thread::spawn(move || {
+        for stream in resetting.incoming() {
+            let stream = stream.unwrap();
+            if stream.peek(&mut [0; 1]).is_err() {
+                break;
+            }
+        }
+    });
+    let _ = resetter;
+    let (silent, silent_endpoint) = black_hole();
+    let (listener, healthy_endpoint) = listen();
+    let numbers = healthy(listener);
+    let limits = RingLimits { bytes: 16 << 20, records: u64::MAX };
+    let bench = Bench::start(
+        mode,
+        limits,
+        vec![
+            destination("refusing", &refusing_endpoint),
+            destination("stalled", &stalled_endpoint),
+            destination("resetting", &resetting_endpoint),
+            destination("silent", &silent_endpoint),
+            destination("nameless", "tcp://no-such-host.invalid:5044"),
+            destination("healthy", &healthy_endpoint),
+        ],
+    );
+    let held = stalled.accept().unwrap();
+    // One line at a time first: each must come before the next is sent.
+    let mut slowest = Duration::ZERO;
+    for number in 0..200 {
+        let begin = Instant::now();
+        bench.send(number..number + 1);
+        assert_eq!(take(&numbers, 1), [number]);
+        slowest = slowest.max(begin.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "a line took {slowest:?}");
+    let mut expected = 200;
+    for _ in 0..20 {
+        bench.send(expected..expected + 5_000);
+        assert_numbers(&take(&numbers, 5_000), expected..expected + 5_000);
+        expected += 5_000;
+    }
+    for name in ["refusing", "resetting", "nameless"] {
+        assert!(bench.counters(name).retries.value() > 0, "{name}");
+        assert_eq!(bench.counters(name).acknowledged.value(), 0, "{name}");
+    }
+    let counters = bench.counters("healthy");
+    let reports = bench.finish(Duration::from_secs(1));
+    assert!(reports["healthy"].is_complete(), "{reports:?}");
+    assert_eq!((counters.sent.value(), counters.resent.value()), (expected, 0));
+    for name in ["refusing", "stalled", "resetting", "silent", "nameless"] {
+        assert!(!reports[name].is_complete(), "{name}: {:?}", reports[name]);
+    }
+    drop((held, silent));
+}
+
+/// An address where connecting gets no answer: a listener whose queue is full.
+fn black_hole() -> (Vec<Socket>, String) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let endpoint = format!("tcp://{}", address.as_socket().unwrap());
+    let mut sockets = vec![listener];
+    for _ in 0..8 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&address);
+        sockets.push(socket);
+    }
+    (sockets, endpoint)
+}
+
+fn an_idle_destination_sends_at_once(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let numbers = healthy(listener);
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    bench.send(0..1);
+    take(&numbers, 1);
+    let mut times: Vec<Duration> = (1..200)
+        .map(|number| {
+            let begin = Instant::now();
+            bench.send(number..number + 1);
+            take(&numbers, 1);
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    eprintln!("{mode:?}: from the ring to the receiver: median {median:?}, worst {worst:?}");
+    assert!(median < Duration::from_millis(5), "median {median:?}");
+    assert!(bench.finish(PATIENCE)["a"].is_complete());
+}
+
+fn a_receiver_that_is_half_closed_from_the_start(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let (sender, numbers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            crate::receiver::read_lines(stream, &sender);
+        }
+    });
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let counters = bench.counters("a");
+    wait_until("it has seen the first early end", || counters.connects.value() >= 2);
+    bench.send(0..20_000);
+    assert_numbers(&take(&numbers, 20_000), 0..20_000);
+    assert_eq!(counters.resent.value(), 0);
+    drop(bench.finish(PATIENCE));
+}
+
+fn draining_is_bounded_and_says_what_is_left(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let (mut stream, _) = listener.accept().unwrap();
+    bench.send(0..200_000);
+    assert_eq!(crate::receiver::read_exactly(&mut stream, 3), [0, 1, 2]);
+    let counters = bench.counters("a");
+    let begin = Instant::now();
+    let reports = bench.finish(Duration::from_millis(500));
+    let took = begin.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    let report = &reports["a"];
+    assert!(report.unsent > 0 && report.unconfirmed > 0, "{report:?}");
+    assert_eq!(report.unsent + report.unconfirmed + counters.acknowledged.value(), 200_000);
+    drop(stream);
+}
+
+fn what_the_receiver_sends_is_ignored(mode: IoMode) {
+    use std::io::Write;
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let (mut stream, _): (TcpStream, _) = listener.accept().unwrap();
+    stream.write_all(&vec![b'x'; 4 << 20]).unwrap();
+    bench.send(0..10);
+    assert_numbers(&crate::receiver::read_exactly(&mut stream, 10), 0..10);
+    drop(stream);
+    assert!(bench.finish(PATIENCE)["a"].is_complete());
+}
