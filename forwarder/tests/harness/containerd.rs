@@ -67,6 +67,11 @@ impl Containerd {
     /// Starts a container; the handle is its `ctr run` in the foreground.
     #[track_caller]
     pub fn run(&self, name: &str, arguments: &[&str], options: Options<'_>) -> Running {
+        Running::start(&mut self.run_command(name, arguments, options))
+    }
+
+    /// `ctr run`, to be started as the test likes.
+    pub fn run_command(&self, name: &str, arguments: &[&str], options: Options<'_>) -> Command {
         let mut ctr = self.ctr(options.namespace);
         ctr.args(["run", "--snapshotter", "native"]);
         if options.rm {
@@ -76,10 +81,7 @@ impl Containerd {
             ctr.arg("--tty");
         }
         ctr.args(options.extra).arg(image::NAME).arg(name).args(arguments);
-        if options.tty {
-            ctr = on_terminal(&ctr);
-        }
-        Running::start(&mut ctr)
+        if options.tty { on_terminal(&ctr) } else { ctr }
     }
 
     /// The pid of a running container's first process.

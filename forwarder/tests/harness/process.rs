@@ -22,13 +22,23 @@ pub struct Finished {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        let mut child =
+        let mut running = Self::start_unread(command);
+        running.read();
+        running
+    }
+
+    /// Nobody reads what it prints until [`Running::read`]: with enough of it, everything up to the container blocks.
+    pub fn start_unread(command: &mut Command) -> Self {
+        let child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(
                 |error| panic!("cannot run {command:?}: {error}; `cargo xtask setup --test` installs it"),
             );
-        let stdout = child.stdout.take().map(collect);
-        let stderr = child.stderr.take().map(collect);
-        Self { child, stdout, stderr }
+        Self { child, stdout: None, stderr: None }
+    }
+
+    pub fn read(&mut self) {
+        self.stdout = self.child.stdout.take().map(collect);
+        self.stderr = self.child.stderr.take().map(collect);
     }
 
     /// Waits for its end.
@@ -41,7 +51,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.stdout.is_some() {
+        if self.stdout.is_some() || self.child.stdout.is_some() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
