@@ -347,6 +347,8 @@ impl Sources {
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
+        // Ready means that nothing is missed from here on.
+        handle.confirm();
         if config.wants_anything() {
             self.parts.push(part);
         }

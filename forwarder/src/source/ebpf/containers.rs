@@ -60,6 +60,11 @@ impl Names for ContainerNames {
             cgroup_v1_leaf: leaf(&exec.cgroup_v1),
         };
         match self.namer.name(&event) {
+            // Namespaces of containers that ran before look new when something is executed in them.
+            Named::Container(identity) if identity.init_pid.is_some_and(|init| init != exec.process) => {
+                tracing::debug!(container = identity.name, pid = exec.process, "not captured: not its first process");
+                None
+            }
             Named::Container(identity) => {
                 if let Some(log) = &identity.log {
                     self.logs.insert(&log.path);

@@ -81,6 +81,8 @@ pub enum Control {
     /// Capture this pipe or terminal from now on. `process`: its end ends the stream. `log`: what was written
     /// before is in this file.
     Add { key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog> },
+    /// Answer when everything that was ordered before is done.
+    Confirm(Sender<()>),
     /// Hand on what there is and end.
     Stop,
 }
@@ -96,6 +98,13 @@ pub struct ReaderHandle {
 impl ReaderHandle {
     pub fn add(&self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
         self.tell(Control::Add { key, origin, process, log });
+    }
+
+    /// Waits until what was added is captured.
+    pub fn confirm(&self) {
+        let (done, confirmed) = unbounded();
+        self.tell(Control::Confirm(done));
+        let _ = confirmed.recv();
     }
 
     /// Waits until everything captured so far is in the ring, then detaches the programs.
@@ -213,6 +222,13 @@ struct Captured {
     active: bool,
 }
 
+impl Captured {
+    /// Whether it is known whose it is.
+    fn is_known(&self) -> bool {
+        self.stream.is_named() || self.backlog.is_some()
+    }
+}
+
 struct Hole {
     since: Instant,
     /// The round at whose start nothing was in flight any more.
@@ -318,6 +334,7 @@ impl Reader {
         loop {
             match self.orders.try_recv() {
                 Ok(Control::Add { key, origin, process, log }) => self.add(key, origin, process, log),
+                Ok(Control::Confirm(done)) => drop(done),
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
             }
@@ -554,10 +571,16 @@ impl State {
             if target == 0 || targets.contains(&target) {
                 continue;
             }
-            targets.push(target);
             let fresh = self.new_stream(*key);
             let known = self.streams.entry(target).or_insert(fresh);
-            known.key = *key;
+            // One that has a name already belongs to a process that was there before.
+            if !known.is_known() {
+                known.key = *key;
+                targets.push(target);
+            }
+        }
+        if targets.is_empty() {
+            return;
         }
         self.to_watch.push((exec.process, targets));
         let _ = self.questions.send(Question::Name(Box::new(*exec)));
@@ -567,7 +590,7 @@ impl State {
         match answer {
             Answer::Named { target, origin } => {
                 let Some(captured) = self.streams.get_mut(&target) else { return };
-                if captured.stream.is_named() || captured.backlog.is_some() {
+                if captured.is_known() {
                     return;
                 }
                 let (output, counters) = (&mut self.output, &self.counters);
@@ -575,8 +598,7 @@ impl State {
             }
             Answer::Rejected { target } => {
                 if let Some(captured) = self.streams.get_mut(&target)
-                    && !captured.stream.is_named()
-                    && captured.backlog.is_none()
+                    && !captured.is_known()
                 {
                     captured.ending = Ending::Rejected;
                 }
