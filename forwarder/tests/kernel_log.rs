@@ -1,5 +1,7 @@
 //! The real kernel log: records written at every level and facility, a storm that overruns it.
 
+mod harness;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -65,4 +67,42 @@ fn every_level_and_facility_comes_out_with_its_fields() {
     let sequence = |one: &Seen| one.fields.iter().find(|(key, _)| key == "seq").unwrap().1.parse::<u64>().unwrap();
     assert!(seen.iter().map(sequence).is_sorted_by(|a, b| a + 1 == *b), "no record twice, none missing");
     assert!(seen.iter().all(|one| one.flags.is_empty()));
+}
+
+/// While the forwarder is stopped the kernel's log is overrun; the eBPF rings keep the texts, and they fill the gap.
+#[cfg(feature = "ebpf")]
+#[test]
+fn a_storm_that_overruns_the_log_is_recovered_or_reported() {
+    let Some(_machine) = harness::Machine::claim() else { return };
+    std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n").expect("tests run as root");
+    let folder = harness::folder();
+    let config = folder.path().join("ringward.yaml");
+    std::fs::write(&config, "ring: { bytes: 256MiB }\ncapture: { ring_bytes: 128MiB }\n").unwrap();
+    let receiver = harness::receiver::Receiver::tcp().unwrap();
+    let ringward = harness::ringward::Ringward::start(&["--to", &receiver.url(), "--config", config.to_str().unwrap()]);
+    let mark = format!("ringward-storm-{}", std::process::id());
+    let mut kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg").unwrap();
+    let mut write =
+        |number: u32| kmsg.write_all(format!("<14>{mark} {number:06} {}\n", "x".repeat(150)).as_bytes()).unwrap();
+    write(0);
+    assert!(receiver.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg.starts_with(&mark))));
+    ringward.signal(rustix::process::Signal::STOP);
+    const STORM: u32 = 30_000;
+    (1..STORM).for_each(&mut write);
+    ringward.signal(rustix::process::Signal::CONT);
+    write(STORM);
+    let last = format!("{mark} {STORM:06}");
+    assert!(receiver.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg.starts_with(&last))));
+    let stopped = ringward.stop();
+    let (numbers, recovered, lost) = receiver.with(|seen| {
+        let ours = seen.iter().filter(|one| one.msg.starts_with(&mark));
+        let numbers: Vec<u32> = ours.clone().map(|one| one.msg[mark.len() + 1..][..6].parse().unwrap()).collect();
+        let recovered = ours.filter(|one| one.fields.get("recovered").is_some()).count();
+        let lost: u64 = seen.iter().filter_map(|one| one.fields.get("lost-records")?.as_u64()).sum();
+        (numbers, recovered, lost)
+    });
+    println!("{} records, {recovered} of them recovered, {lost} reported lost; {:?}", numbers.len(), stopped.log);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "in order and none twice");
+    assert!(recovered > 0, "the storm was larger than the kernel's log");
+    assert_eq!(numbers.len() as u64 + lost, u64::from(STORM) + 1);
 }

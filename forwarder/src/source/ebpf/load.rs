@@ -47,6 +47,8 @@ pub enum LoadError {
     Btf(#[from] BtfError),
     #[error(transparent)]
     Offsets(#[from] MissingMember),
+    #[error("lockdown=confidentiality denies eBPF programs to read the kernel's memory, which every hook has to")]
+    Lockdown,
     #[error("the eBPF maps could not be made: {0}")]
     Maps(String),
     #[error("the capture hook {hook} can't be used: {why}")]
@@ -78,6 +80,9 @@ pub struct Capture {
 /// # Errors
 /// [`LoadError`] says which step failed and why; nothing stays attached.
 pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
+    if is_confidential() {
+        return Err(LoadError::Lockdown);
+    }
     let types = KernelTypes::read(Path::new(BTF_PATH))?;
     let offsets = offsets::find(&types, v1_controller().as_deref())?;
     let btf = Btf::from_sys_fs().map_err(|error| LoadError::Maps(error.to_string()))?;
@@ -281,6 +286,15 @@ fn v1_controller() -> Option<String> {
 fn host_mount_namespace() -> u32 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/1/ns/mnt").map(|metadata| metadata.ino() as u32).unwrap_or(0)
+}
+
+/// Whether the kernel is locked down so far that its memory can't be read. Where securityfs is not mounted the
+/// command line tells what was asked for.
+fn is_confidential() -> bool {
+    match std::fs::read_to_string("/sys/kernel/security/lockdown") {
+        Ok(modes) => modes.contains("[confidentiality]"),
+        Err(_) => std::fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains("lockdown=confidentiality")),
+    }
 }
 
 fn tried(refused: &[(Hook, String)]) -> String {

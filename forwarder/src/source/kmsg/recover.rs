@@ -1,14 +1,15 @@
 //! Fills the gaps of an overrun /dev/kmsg with the texts that the console tracepoint gave.
 //!
 //! The tracepoint has the text of every printk and nothing else. A record that came by /dev/kmsg takes its text
-//! out of the queue, and everything before it: those came by /dev/kmsg too, or are the gap. Bounded in texts
-//! and bytes; what falls out is only missed when a gap follows.
+//! out of the queue, and everything before it: those came by /dev/kmsg too, or are the gap. The texts of several
+//! CPUs come one CPU after the other and are put in order by their times. Bounded in texts and bytes; what falls out
+//! is only missed when a gap follows.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 /// Texts and bytes that are kept.
 const MAX_TEXTS: usize = 65_536;
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// Texts that are searched for the one of a record.
 const WINDOW: usize = 4096;
 
@@ -21,14 +22,17 @@ pub(super) struct Text {
 
 #[derive(Default)]
 pub(super) struct Recovery {
-    texts: VecDeque<Text>,
+    /// By time, then by arrival.
+    texts: BTreeMap<(u64, u64), Vec<u8>>,
+    arrivals: u64,
     bytes: usize,
 }
 
 impl Recovery {
     pub(super) fn push(&mut self, text: Text) {
         self.bytes += text.text.len();
-        self.texts.push_back(text);
+        self.arrivals += 1;
+        self.texts.insert((text.monotonic_ns, self.arrivals), text.text);
         while self.texts.len() > MAX_TEXTS || self.bytes > MAX_BYTES {
             self.pop();
         }
@@ -51,13 +55,13 @@ impl Recovery {
     }
 
     fn find(&self, message: &[u8], window: usize) -> Option<usize> {
-        self.texts.iter().take(window).position(|text| is_same(&text.text, message))
+        self.texts.values().take(window).position(|text| is_same(text, message))
     }
 
     fn pop(&mut self) -> Option<Text> {
-        let text = self.texts.pop_front()?;
-        self.bytes -= text.text.len();
-        Some(text)
+        let ((monotonic_ns, _), text) = self.texts.pop_first()?;
+        self.bytes -= text.len();
+        Some(Text { monotonic_ns, text })
     }
 }
 
@@ -103,9 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_two_cpus_are_put_in_order() {
+        let mut recovery = Recovery::default();
+        for (monotonic_ns, text) in [(1, "a"), (3, "c"), (2, "b"), (4, "d")] {
+            recovery.push(Text { monotonic_ns, text: text.as_bytes().to_vec() });
+        }
+        assert_eq!(taken(recovery.take(b"d", 3)), ["a", "b", "c"]);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut recovery = Recovery::default();
-        for _ in 0..100_000 {
+        for _ in 0..200_000 {
             recovery.push(Text { monotonic_ns: 0, text: vec![b'x'; 100] });
         }
         assert!(recovery.bytes <= MAX_BYTES && recovery.texts.len() <= MAX_TEXTS);
