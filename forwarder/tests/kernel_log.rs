@@ -97,7 +97,7 @@ fn a_storm_that_overruns_the_log_is_recovered_or_reported() {
     let (numbers, recovered, lost) = receiver.with(|seen| {
         let ours = seen.iter().filter(|one| one.msg.starts_with(&mark));
         let numbers: Vec<u32> = ours.clone().map(|one| one.msg[mark.len() + 1..][..6].parse().unwrap()).collect();
-        let recovered = ours.filter(|one| one.fields.get("recovered").is_some()).count();
+        let recovered = ours.filter(|one| one.fields.contains_key("recovered")).count();
         let lost: u64 = seen.iter().filter_map(|one| one.fields.get("lost-records")?.as_u64()).sum();
         (numbers, recovered, lost)
     });
