@@ -4,6 +4,7 @@
 //! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
 //! and channels; nothing is polled while nothing happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -43,9 +44,12 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
-    let ring = Ring::new(limits, state.as_ref().map_or(1, |state| state.next_sequence()));
+    let spills = Spills::open(&config)?;
+    // After a kill the state may be older than what is spilled: a sequence is never used twice.
+    let first_sequence = state.as_ref().map_or(1, |state| state.next_sequence()).max(spills.last_sequence + 1);
+    let ring = Ring::new(limits, first_sequence);
     let counters = Arc::new(Counters::default());
-    let mut destinations = Destinations::start(&config, &ring, state.as_ref(), &counters)?;
+    let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, log_lengths: sources.log_lengths() };
@@ -140,6 +144,7 @@ impl Destinations {
         config: &ResolvedConfig,
         ring: &Arc<Ring>,
         state: Option<&StateDir>,
+        mut spills: Spills,
         counters: &Counters,
     ) -> anyhow::Result<Self> {
         let mode = match config.io {
@@ -155,7 +160,7 @@ impl Destinations {
         let (stop, signal) = stop_channel();
         let mut tasks = Vec::new();
         for destination in &config.destinations {
-            let cursor = ring.reader(reader_options(destination, config.ring.bytes, state)?);
+            let cursor = ring.reader(reader_options(destination, spills.of.remove(&destination.name), state));
             tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
         }
         let (done, reports) = oneshot::channel();
@@ -199,34 +204,51 @@ impl Destinations {
     }
 }
 
-fn reader_options(
-    destination: &DestinationConfig,
-    ring_bytes: usize,
-    state: Option<&StateDir>,
-) -> anyhow::Result<ReaderOptions> {
-    let mut options = ReaderOptions::new(&destination.name);
-    if let Some(spill) = &destination.spill {
-        let (spill, recovered) = Spill::open(SpillOptions {
-            queue_bytes: ring_bytes + QUEUE_BYTES,
-            ..SpillOptions::new(&spill.dir, spill.bytes)
-        })
-        .with_context(|| format!("the spill of destination {} can't be used", destination.name))?;
-        if recovered.batches > 0 {
-            tracing::info!(
-                "destination {}: {} records of an earlier run are on disk",
-                destination.name,
-                recovered.records
-            );
+/// The destinations' spills, by name.
+struct Spills {
+    of: BTreeMap<String, Spill>,
+    /// Highest sequence that an earlier run left in any of them.
+    last_sequence: u64,
+}
+
+impl Spills {
+    fn open(config: &ResolvedConfig) -> anyhow::Result<Self> {
+        let mut spills = Self { of: BTreeMap::new(), last_sequence: 0 };
+        for destination in &config.destinations {
+            let Some(options) = &destination.spill else { continue };
+            let (spill, found) = Spill::open(SpillOptions {
+                queue_bytes: config.ring.bytes + QUEUE_BYTES,
+                ..SpillOptions::new(&options.dir, options.bytes)
+            })
+            .with_context(|| format!("the spill of destination {} can't be used", destination.name))?;
+            let name = &destination.name;
+            if found.batches > 0 {
+                tracing::info!("destination {name}: {} records of an earlier run are on disk", found.records);
+            }
+            if found.torn_bytes + found.damaged_bytes > 0 {
+                tracing::warn!(
+                    "destination {name}: its spill had {} torn and {} damaged bytes",
+                    found.torn_bytes,
+                    found.damaged_bytes
+                );
+            }
+            spills.last_sequence = spills.last_sequence.max(found.last_sequence);
+            spills.of.insert(name.clone(), spill);
         }
-        options.overflow = Some(Arc::new(spill) as Arc<dyn Overflow>);
+        Ok(spills)
     }
+}
+
+fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: Option<&StateDir>) -> ReaderOptions {
+    let mut options = ReaderOptions::new(&destination.name);
+    options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
     // Whoever reads stdout now is not who read it before.
     if let Some(state) = state.filter(|_| destination.endpoint != Endpoint::Stdout) {
         options.resume = state.checkpoint(&destination.name);
         let (state, name) = (state.clone(), destination.name.clone());
         options.on_checkpoint = Some(Box::new(move |source, position| state.advance(&name, source, position)));
     }
-    Ok(options)
+    options
 }
 
 fn destination_config(config: &DestinationConfig) -> destination::DestinationConfig {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringward::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
-use ringward::ring::Overflow;
 use ringward::ring::spill::{Spill, SpillOptions};
+use ringward::ring::{Fetched, Overflow};
 
 const DIRECTORY: &str = "RINGWARD_TEST_SPILL";
 
@@ -33,7 +33,7 @@ fn child() {
     for sequence in recovery.last_sequence + 1.. {
         let body = body(sequence);
         builder.push(&origin, RecordMeta::line(0, &body), &body);
-        assert!(spill.store(sequence, &Arc::new(builder.seal())));
+        assert!(spill.store(sequence, &Arc::new(builder.seal()), false));
         spill.sync();
         println!("\nsafe {sequence}");
         std::io::stdout().flush().unwrap();
@@ -68,7 +68,15 @@ fn what_was_safe_survives_kill() {
         let (spill, recovery) = Spill::open(options(directory.path())).unwrap();
         assert!(recovery.last_sequence >= safe, "round {round}: {safe} was safe, {recovery:?}");
         let mut expected = 1;
-        while let Some((sequence, batch)) = spill.fetch(expected) {
+        loop {
+            let (sequence, batch) = match spill.fetch(expected) {
+                Fetched::Batch(sequence, batch) => (sequence, batch),
+                Fetched::Pending => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                Fetched::Nothing => break,
+            };
             assert_eq!(sequence, expected, "round {round}: in order, none missing");
             assert_eq!(batch.record(0).body, body(sequence));
             expected += 1;

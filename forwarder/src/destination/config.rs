@@ -22,8 +22,8 @@ pub struct DestinationConfig {
     pub retry: RetryPolicy,
     /// How long connecting to one address may take.
     pub connect_timeout: Duration,
-    /// How long sent data may stay unacknowledged (TCP_USER_TIMEOUT).
-    pub user_timeout: Duration,
+    /// How long the receiver's kernel may leave everything unanswered while something is on its way.
+    pub silence_timeout: Duration,
     /// Silence after which an idle TCP peer is asked whether it is still there.
     pub keepalive: Duration,
     /// Bytes before the last acknowledged one that are sent again after a reset. `None`: twice the largest
@@ -42,7 +42,7 @@ impl DestinationConfig {
             max_record_bytes: None,
             retry: RetryPolicy::default(),
             connect_timeout: Duration::from_secs(5),
-            user_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(15),
             resend_window: None,
         }

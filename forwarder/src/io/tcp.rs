@@ -26,8 +26,6 @@ const NOT_SENT_BYTES: u32 = 256 << 10;
 pub struct TcpOptions {
     /// For each address.
     pub connect_timeout: Duration,
-    /// How long sent data may stay unacknowledged before the connection is given up.
-    pub user_timeout: Duration,
     /// Silence after which an idle peer is asked whether it is still there.
     pub keepalive: Duration,
 }
@@ -63,7 +61,6 @@ impl TcpConnection {
         let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_user_timeout(Some(options.user_timeout))?;
         socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
         let probe = options.keepalive.max(Duration::from_secs(3)) / 3;
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(options.keepalive).with_interval(probe))?;

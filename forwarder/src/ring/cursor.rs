@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::loss::Loss;
 use super::resume::Resume;
-use super::{Checkpoint, Overflow, Reader, Ring};
+use super::{Checkpoint, Fetched, Overflow, Reader, Ring};
 use crate::record::Batch;
 
 /// Where a reader starts.
@@ -84,6 +84,14 @@ impl Ring {
             loss: Loss::default(),
         };
         state.readers.insert(id, reader);
+        if let Some(overflow) = &options.overflow {
+            let ring = Arc::downgrade(self);
+            overflow.on_ready(Box::new(move || {
+                if let Some(ring) = ring.upgrade() {
+                    ring.appended.notify_waiters();
+                }
+            }));
+        }
         Cursor {
             ring: Arc::clone(self),
             id,
@@ -111,14 +119,14 @@ impl Cursor {
             if let Some(batch) = self.try_next() {
                 return Some(batch);
             }
-            if ring.lock().closed {
+            if self.is_closed_and_drained() {
                 return None;
             }
             appended.await;
         }
     }
 
-    /// The next batch, if there is one now.
+    /// The next batch, if there is one now. One that is being read from the overflow is not there yet.
     pub fn try_next(&mut self) -> Option<BatchRef> {
         loop {
             let found = self.take()?;
@@ -190,7 +198,9 @@ impl Cursor {
         let from = state.readers[&self.id].acknowledged_below;
         let mut left = 0;
         for entry in state.batches.iter().filter(|entry| entry.sequence >= from) {
-            let kept = self.overflow.as_ref().is_some_and(|overflow| overflow.store(entry.sequence, &entry.batch));
+            let is_read = state.readers[&self.id].next_sequence > entry.sequence;
+            let store = |overflow: &Arc<dyn Overflow>| overflow.store(entry.sequence, &entry.batch, is_read);
+            let kept = self.overflow.as_ref().is_some_and(store);
             if !kept {
                 left += u64::from(entry.batch.record_count());
             }
@@ -218,16 +228,17 @@ impl Cursor {
             }
             reader.next_sequence
         };
-        // Read without the ring's lock: a slow disk delays this reader only.
-        let stored = self.overflow.as_ref().and_then(|overflow| overflow.fetch(next));
+        let Some(overflow) = &self.overflow else { return None };
+        let stored = overflow.fetch(next);
         let mut state = self.ring.lock();
         match stored {
-            Some((sequence, batch)) if sequence < state.first_sequence() => {
+            Fetched::Pending => None,
+            Fetched::Batch(sequence, batch) if sequence < state.first_sequence() => {
                 let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
                 reader.next_sequence = sequence + 1;
                 Some(BatchRef { sequence, batch })
             }
-            _ => state.advance(self.id),
+            Fetched::Batch(..) | Fetched::Nothing => state.advance(self.id),
         }
     }
 }

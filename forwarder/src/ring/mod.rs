@@ -38,20 +38,36 @@ pub struct RingLimits {
     pub records: u64,
 }
 
-/// Keeps on disk what a slow reader still needs when the ring has to let go of it.
+/// What [`Overflow::fetch`] finds.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    Batch(u64, Arc<Batch>),
+    /// There is one, and it is being read: [`Overflow::on_ready`] tells when to ask again.
+    Pending,
+    Nothing,
+}
+
+/// Called when a fetch that was pending may be repeated.
+pub type OnReady = Box<dyn Fn() + Send + Sync>;
+
+/// Keeps on disk what a slow reader still needs when the ring has to let go of it. None of its calls waits for a
+/// disk: `store` is called under the ring's lock, and `fetch` by a thread that serves other readers too.
 pub trait Overflow: Send + Sync {
-    /// Takes over a batch. Called under the ring's lock: must not wait for a disk.
+    /// Takes over a batch; `is_read`: its reader has it already, in case it is not acknowledged before the end.
     /// `false`: it could not be kept, the ring counts it lost for this reader.
-    fn store(&self, sequence: u64, batch: &Arc<Batch>) -> bool;
+    fn store(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool;
 
     /// The first stored batch of `from_sequence` or later.
-    fn fetch(&self, from_sequence: u64) -> Option<(u64, Arc<Batch>)>;
+    fn fetch(&self, from_sequence: u64) -> Fetched;
 
     /// Everything up to and including `sequence` is done and may be deleted.
     fn acknowledge(&self, sequence: u64);
 
     /// What was stored and could not be kept since the last call: dropped when full, or damaged.
     fn take_loss(&self) -> Option<Loss>;
+
+    /// Called once, before anything is fetched.
+    fn on_ready(&self, notify: OnReady);
 }
 
 /// Bounded sequence of batches.
@@ -193,9 +209,10 @@ impl State {
         self.bytes -= batch.capacity();
         self.records -= u64::from(batch.record_count());
         for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
-            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &batch));
             // A batch that was read and is in flight is held by its reader: it is not lost yet.
-            if !kept && reader.next_sequence <= sequence {
+            let is_read = reader.next_sequence > sequence;
+            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &batch, is_read));
+            if !kept && !is_read {
                 reader.loss.add(&batch);
             }
         }

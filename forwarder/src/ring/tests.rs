@@ -95,14 +95,18 @@ fn acknowledged_positions_are_reported_and_resumed() {
 struct Memory(Mutex<BTreeMap<u64, Arc<Batch>>>);
 
 impl Overflow for Memory {
-    fn store(&self, sequence: u64, batch: &Arc<Batch>) -> bool {
+    fn store(&self, sequence: u64, batch: &Arc<Batch>, _: bool) -> bool {
         self.0.lock().unwrap().insert(sequence, Arc::clone(batch));
         true
     }
 
-    fn fetch(&self, from: u64) -> Option<(u64, Arc<Batch>)> {
-        self.0.lock().unwrap().range(from..).next().map(|(sequence, batch)| (*sequence, Arc::clone(batch)))
+    fn fetch(&self, from: u64) -> Fetched {
+        let stored = self.0.lock().unwrap();
+        let found = stored.range(from..).next();
+        found.map_or(Fetched::Nothing, |(sequence, batch)| Fetched::Batch(*sequence, Arc::clone(batch)))
     }
+
+    fn on_ready(&self, _: OnReady) {}
 
     fn acknowledge(&self, sequence: u64) {
         self.0.lock().unwrap().retain(|stored, _| *stored > sequence);

@@ -4,17 +4,27 @@
 //! layout only grows (linux/include/uapi/linux/tcp.h):
 //!
 //! ```text
-//!   0  u8   tcpi_state          68  u32  tcpi_rtt (µs)
-//! 120  u64  tcpi_bytes_acked   228  u32  tcpi_snd_wnd (since Linux 5.4)
+//!   0  u8   tcpi_state               4  u8   tcpi_backoff
+//!   8  u32  tcpi_rto (µs)           24  u32  tcpi_unacked
+//!  56  u32  tcpi_last_ack_recv (ms) 68  u32  tcpi_rtt (µs)
+//! 120  u64  tcpi_bytes_acked       228  u32  tcpi_snd_wnd (since Linux 5.4)
 //! ```
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 /// State of a connection that is gone: after an RST, a time-out, or when both sides have closed.
 pub const STATE_CLOSED: u8 = 7;
 
+/// TCP_RTO_MAX of the kernel.
+const MAX_RETRY: Duration = Duration::from_secs(120);
+
 const STATE: usize = 0;
+const BACKOFF: usize = 4;
+const RTO: usize = 8;
+const UNACKED: usize = 24;
+const LAST_ACK_RECV: usize = 56;
 const RTT: usize = 68;
 const BYTES_ACKED: usize = 120;
 const SND_WND: usize = 228;
@@ -25,6 +35,12 @@ const LEN: usize = 256;
 pub struct TcpInfo {
     /// Of the kernel's `enum tcp_state`; [`STATE_CLOSED`] when the connection is gone.
     pub state: u8,
+    /// Pause between what is sent again, or between probes of a closed window.
+    pub retry: Duration,
+    /// Time since the peer's last answer of any kind.
+    pub silence: Duration,
+    /// Segments on their way.
+    pub unacked: u32,
     /// Smoothed round trip in microseconds.
     pub rtt_us: u32,
     /// Bytes that the peer's kernel acknowledged. Counts the SYN, and the FIN when that is acknowledged.
@@ -74,6 +90,9 @@ fn parse(raw: &[u8]) -> Option<TcpInfo> {
     let u32_at = |at: usize| Some(u32::from_ne_bytes(raw.get(at..at + 4)?.try_into().ok()?));
     Some(TcpInfo {
         state: *raw.get(STATE)?,
+        retry: (Duration::from_micros(u32_at(RTO)?.into()) * (1 << (*raw.get(BACKOFF)?).min(16))).min(MAX_RETRY),
+        silence: Duration::from_millis(u32_at(LAST_ACK_RECV)?.into()),
+        unacked: u32_at(UNACKED)?,
         rtt_us: u32_at(RTT)?,
         bytes_acked: u64::from_ne_bytes(raw.get(BYTES_ACKED..BYTES_ACKED + 8)?.try_into().ok()?),
         snd_wnd: u32_at(SND_WND),

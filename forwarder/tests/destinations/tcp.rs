@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use ringward::destination::DestinationConfig;
 use ringward::io::IoMode;
 use ringward::ring::RingLimits;
 use socket2::{Domain, Socket, Type};
@@ -14,6 +15,7 @@ use crate::receiver::{healthy, listen, take};
 crate::on_both_backends!(
     everything_arrives_in_order_and_is_confirmed_by_the_end,
     a_slow_reader_with_a_small_buffer_gets_everything,
+    a_receiver_that_pauses_longer_than_the_timeout_is_waited_for,
     a_megabyte_in_one_record,
     a_receiver_that_comes_later,
     one_that_is_down_delays_nobody,
@@ -42,20 +44,38 @@ fn a_slow_reader_with_a_small_buffer_gets_everything(mode: IoMode) {
     let (listener, endpoint) = listen();
     Socket::from(listener.try_clone().unwrap()).set_recv_buffer_size(4096).unwrap();
     let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
-    bench.send(0..10_000);
+    bench.send(0..1_000);
     let (mut stream, _) = listener.accept().unwrap();
     let mut lines = Vec::new();
     let mut part = [0; 1500];
-    while lines.iter().filter(|byte| **byte == b'\n').count() < 10_000 {
+    while lines.iter().filter(|byte| **byte == b'\n').count() < 1_000 {
         let read = stream.read(&mut part).unwrap();
         lines.extend_from_slice(&part[..read]);
         std::thread::yield_now();
     }
     let numbers: Vec<u64> =
         lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).filter_map(number_of).collect();
-    assert_numbers(&numbers, 0..10_000);
+    assert_numbers(&numbers, 0..1_000);
     drop(stream);
     assert_eq!(bench.counters("a").resent.value(), 0);
+    drop(bench.finish(Duration::ZERO));
+}
+
+/// A program that pauses is not gone: its kernel answers. Giving up would send everything again that lies there.
+fn a_receiver_that_pauses_longer_than_the_timeout_is_waited_for(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let config = DestinationConfig { silence_timeout: Duration::from_secs(1), ..destination("a", &endpoint) };
+    let bench = Bench::start(mode, AMPLE, vec![config]);
+    bench.send(0..100_000);
+    let (stream, _) = listener.accept().unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    let mut lines = BufReader::new(stream).lines();
+    for number in 0..100_000 {
+        assert_eq!(number_of(lines.next().unwrap().unwrap().as_bytes()), Some(number));
+    }
+    let counters = bench.counters("a");
+    assert_eq!((counters.resent.value(), counters.connects.value()), (0, 1));
+    drop(lines);
     drop(bench.finish(Duration::ZERO));
 }
 

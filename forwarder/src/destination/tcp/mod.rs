@@ -19,6 +19,7 @@
 mod ending;
 mod pace;
 mod session;
+mod stall;
 mod window;
 
 use std::fmt;
@@ -54,11 +55,7 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
     let Task { config, cursor, counters, stop } = task;
     let mut state =
         State { outbox: Outbox::default(), encoder: config.encoder(), pace: Pace::default(), closed_early: false };
-    let options = TcpOptions {
-        connect_timeout: config.connect_timeout,
-        user_timeout: config.user_timeout,
-        keepalive: config.keepalive,
-    };
+    let options = TcpOptions { connect_timeout: config.connect_timeout, keepalive: config.keepalive };
     let mut backoff = Backoff::new(config.retry);
     let mut failures = Failures::new(&config.name, counters);
     loop {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::State;
 use super::ending::{GRACE, bytes_read_at_fin};
+use super::stall::StallWatch;
 use super::window::ResendWindow;
 use crate::destination::stop::StopSignal;
 use crate::destination::{DestinationConfig, WRITE_BYTES};
@@ -38,6 +39,7 @@ pub(super) enum SessionEnd {
 pub(super) struct Session<'a> {
     connection: Rc<TcpConnection>,
     window: ResendWindow,
+    stall: StallWatch,
     state: &'a mut State,
     cursor: &'a mut Cursor,
     counters: &'a DestinationCounters,
@@ -77,6 +79,7 @@ impl<'a> Session<'a> {
         Self {
             connection,
             window: ResendWindow::new(config.resend_window),
+            stall: StallWatch::new(config.silence_timeout),
             state,
             cursor,
             counters,
@@ -151,6 +154,7 @@ impl<'a> Session<'a> {
             let waiting = self.acked < self.written || (idle && self.state.pace.allowance() == 0);
             let interval = self.state.pace.hold().filter(|_| idle).unwrap_or(POLL);
             poll_at = waiting.then(|| poll_at.unwrap_or_else(|| Instant::now() + interval));
+            let look_at = self.stall.due(self.writing.is_some() || self.acked < self.written);
             let wants_records = !self.ring_ended && self.has_room() && !self.state.outbox.has_pending();
             tokio::select! {
                 biased;
@@ -172,6 +176,11 @@ impl<'a> Session<'a> {
                     Some(batch) => self.take(batch),
                     None => self.ring_ended = true,
                 },
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
+                    if let Err(error) = self.stall.look(&self.connection, self.written) {
+                        return Some(SessionEnd::Broken(error));
+                    }
+                }
                 () = sleep_until(poll_at.unwrap_or_else(Instant::now)), if poll_at.is_some() => {
                     poll_at = None;
                     self.observe();

@@ -8,9 +8,9 @@ pub struct SpillCounters {
     pub stored: AtomicU64,
     /// Not taken because too much waited for the disk.
     pub refused: AtomicU64,
-    /// Dropped because the spill was full, segment by segment.
+    /// Segments dropped because the spill was full.
     pub dropped: AtomicU64,
-    /// Found damaged when they were read.
+    /// Places that were found damaged when they were read.
     pub corrupt: AtomicU64,
     /// Writes or syncs that failed and were repeated.
     pub write_errors: AtomicU64,

@@ -3,29 +3,35 @@
 //! ```text
 //!  ring evicts ──store──► queue (memory, bounded) ──writer thread──► 00000000000000000042.seg … (disk, bounded)
 //!                              │                                          │
-//!                              └──────────── fetch(from) ◄────────────────┘
+//!                              │                                    reader thread
+//!                              │                                          ▼
+//!                              └──────────── fetch(from) ◄──── read ahead (memory, bounded)
 //!  destination is done ──acknowledge──► `acknowledged` file, then whole segments are deleted
 //! ```
 //!
 //! One spill belongs to one destination and has one directory. A segment is named by the sequence of its first
-//! batch (20 digits) and holds batches in their stored form one after the other, nothing between.
+//! batch (20 digits); its form is in `segment.rs`. Neither `store` nor `fetch` waits for a disk.
 //!
 //! **Writing.** `store` only pushes to the queue: it is called under the ring's lock. The writer appends and syncs;
-//! a batch leaves the queue when it is synced, so what is fetched before that comes from memory.
+//! a batch leaves the queue when it is synced, so what is fetched before that comes from memory, and everybody but
+//! the writer knows of what is synced only.
 //!
 //! **Full.** As in the ring, the oldest makes room: a whole segment is dropped and what of it was still needed is
 //! counted. A queue that is full (the disk is slower than the ring) refuses the newest, which the ring counts. A
 //! disk that fails is retried with a pause; nothing is deleted for it.
 //!
-//! **Acknowledging.** First the position is saved, then segments below it are deleted. After a crash the
-//! acknowledgements of the last sync interval may be forgotten: those batches are delivered again.
+//! **Acknowledging.** First the position is saved, then segments below it are deleted, at most once in a sync
+//! interval and only while something is on disk. After a crash the acknowledgements of the last interval may be
+//! forgotten: those batches are delivered again.
 //!
 //! **Recovery** reads every segment. What is torn at the end is cut off; what is damaged in the middle is skipped
-//! to the next batch whose checksum holds. Both are counted.
+//! to the next batch, and the records in it are counted exactly.
 
+mod acknowledged;
 mod counters;
-mod reader;
+mod read_ahead;
 mod recovery;
+mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -34,20 +40,20 @@ mod writer;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::reader::ReadPlace;
+use self::read_ahead::{Ahead, ReadAhead};
+use self::recovery::Recovered;
 use self::segment::Segment;
-use super::{Loss, Overflow};
+use super::{Fetched, Loss, OnReady, Overflow};
 use crate::record::Batch;
 use crate::sys::files;
 
 pub use counters::SpillCounters;
 pub use recovery::SpillRecovery;
-
-const ACKNOWLEDGED_FILE: &str = "acknowledged";
 
 /// Where a spill lies and how large it may get.
 #[derive(Clone, Debug)]
@@ -87,29 +93,36 @@ pub struct SpillError {
 /// A destination's batches on disk. Dropping it writes and syncs what waits.
 pub struct Spill {
     shared: Arc<Shared>,
-    place: Mutex<Option<ReadPlace>>,
     writer: Option<JoinHandle<()>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
     options: SpillOptions,
     state: Mutex<State>,
     /// Something for the writer to do.
-    work: Condvar,
-    /// The writer has synced.
+    to_write: Condvar,
+    /// Something for the reader to do.
+    to_read: Condvar,
+    /// The queue has become shorter.
     synced: Condvar,
     counters: SpillCounters,
+    on_ready: OnceLock<OnReady>,
 }
 
 struct State {
-    /// Not synced yet, oldest first; the first `written` of them are in the last segment already.
+    /// Not synced yet, oldest first; the first `written` of them are in a file already.
     queue: VecDeque<(u64, Arc<Batch>)>,
     queue_bytes: usize,
     written: usize,
+    /// What is synced, oldest first.
     segments: VecDeque<Segment>,
+    ahead: ReadAhead,
     acknowledged_below: u64,
-    /// Batches below were given to the reader: dropping them loses nothing.
-    fetched_below: u64,
+    /// Batches below were read by the destination before they came here: dropping them loses nothing.
+    read_below: u64,
+    /// Highest sequence that was ever stored.
+    newest: Option<u64>,
     loss: Loss,
     closing: bool,
 }
@@ -125,85 +138,128 @@ impl Spill {
             move |source| SpillError { what, path, source }
         };
         files::create_private_directory(&options.directory).map_err(fail("create"))?;
-        let (segments, acknowledged_below, recovery) =
+        let Recovered { segments, acknowledged_below, report } =
             recovery::recover(&options.directory).map_err(fail("recover"))?;
+        let next_id = segments.iter().map(|segment| segment.id + 1).max().unwrap_or(0);
         let shared = Arc::new(Shared {
             options: options.clone(),
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 queue_bytes: 0,
                 written: 0,
+                newest: segments.back().map(|segment| segment.extent.last),
                 segments,
+                ahead: ReadAhead::default(),
                 acknowledged_below,
-                fetched_below: acknowledged_below,
+                read_below: 0,
                 loss: Loss::default(),
                 closing: false,
             }),
-            work: Condvar::new(),
+            to_write: Condvar::new(),
+            to_read: Condvar::new(),
             synced: Condvar::new(),
             counters: SpillCounters::default(),
+            on_ready: OnceLock::new(),
         });
         let own = Arc::clone(&shared);
-        let spawned = std::thread::Builder::new().name("spill".into()).spawn(move || writer::run(&own));
+        let write = move || writer::run(&own, next_id, acknowledged_below);
+        let spawned = std::thread::Builder::new().name("spill".into()).spawn(write);
         let writer = spawned.map_err(fail("start the writer of"))?;
-        Ok((Self { shared, place: Mutex::new(None), writer: Some(writer) }, recovery))
+        Ok((Self { shared, writer: Some(writer), reader: Mutex::new(None) }, report))
     }
 
     pub fn counters(&self) -> &SpillCounters {
         &self.shared.counters
     }
 
-    /// Waits until everything stored before is safe from a power cut. Blocks on the disk.
+    /// Waits until everything stored before is safe from a power cut, or acknowledged. Blocks on the disk.
     pub fn sync(&self) {
         let mut state = self.shared.lock();
         let Some(last) = state.queue.back().map(|(sequence, _)| *sequence) else { return };
-        self.shared.work.notify_one();
+        self.shared.to_write.notify_one();
         while state.queue.front().is_some_and(|(sequence, _)| *sequence <= last) {
             state = self.shared.synced.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// `false`: there is no thread; it is tried again at the next fetch.
+    fn start_reader(&self) -> bool {
+        let own = Arc::clone(&self.shared);
+        match std::thread::Builder::new().name("spill-read".into()).spawn(move || read_ahead::run(&own)) {
+            Ok(thread) => {
+                *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+                true
+            }
+            Err(error) => {
+                tracing::error!("no thread to read the spill in {}: {error}", self.shared.options.directory.display());
+                false
+            }
         }
     }
 }
 
 impl Overflow for Spill {
-    fn store(&self, sequence: u64, batch: &Arc<Batch>) -> bool {
+    fn store(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool {
         let mut state = self.shared.lock();
-        let newest = state.queue.back().map(|(sequence, _)| *sequence);
-        let newest = newest.or_else(|| state.segments.back().map(|segment| segment.last));
-        if newest.is_some_and(|newest| newest >= sequence) || state.closing {
-            // Already there: a batch is stored when the ring lets go of it, or at the end, whichever comes first.
-            return newest.is_some_and(|newest| newest >= sequence);
+        if is_read {
+            state.read_below = state.read_below.max(sequence + 1);
         }
-        if state.queue_bytes + batch.capacity() > self.shared.options.queue_bytes && !state.queue.is_empty() {
-            self.shared.counters.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if state.newest.is_some_and(|newest| newest >= sequence) {
+            // Already there: a batch is stored when the ring lets go of it, or at the end, whichever comes first.
+            return true;
+        }
+        let is_full = state.queue_bytes + batch.capacity() > self.shared.options.queue_bytes;
+        if state.closing || (is_full && !state.queue.is_empty()) {
+            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }
+        state.newest = Some(sequence);
         state.queue_bytes += batch.capacity();
         state.queue.push_back((sequence, Arc::clone(batch)));
-        self.shared.counters.stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.shared.work.notify_one();
+        self.shared.counters.stored.fetch_add(1, Ordering::Relaxed);
+        self.shared.to_write.notify_one();
         true
     }
 
-    fn fetch(&self, from_sequence: u64) -> Option<(u64, Arc<Batch>)> {
-        let found = reader::fetch(&self.shared, &self.place, from_sequence)?;
+    fn fetch(&self, from_sequence: u64) -> Fetched {
         let mut state = self.shared.lock();
-        state.fetched_below = state.fetched_below.max(found.0 + 1);
-        Some(found)
+        let from = from_sequence.max(state.acknowledged_below);
+        // What is on disk lies below the queue.
+        match state.take_ahead(from) {
+            Ahead::Batch(sequence, batch) => {
+                self.shared.to_read.notify_one();
+                Fetched::Batch(sequence, batch)
+            }
+            Ahead::Pending => {
+                if !state.ahead.started {
+                    state.ahead.started = self.start_reader();
+                }
+                self.shared.to_read.notify_one();
+                Fetched::Pending
+            }
+            Ahead::Nothing => match state.queue.iter().find(|(sequence, _)| *sequence >= from) {
+                Some((sequence, batch)) => Fetched::Batch(*sequence, Arc::clone(batch)),
+                None => Fetched::Nothing,
+            },
+        }
     }
 
     fn acknowledge(&self, sequence: u64) {
         let mut state = self.shared.lock();
-        if sequence >= state.acknowledged_below {
-            state.acknowledged_below = sequence + 1;
-            // What is not written yet need not be.
-            while state.queue.len() > state.written && state.queue[state.written].0 <= sequence {
-                let written = state.written;
-                if let Some((_, batch)) = state.queue.remove(written) {
-                    state.queue_bytes -= batch.capacity();
-                }
-            }
-            self.shared.work.notify_one();
+        if sequence < state.acknowledged_below {
+            return;
         }
+        state.acknowledged_below = sequence + 1;
+        // What is not written yet need not be.
+        let written = state.written;
+        while let Some((_, batch)) = state.queue.get(written).filter(|(queued, _)| *queued <= sequence) {
+            state.queue_bytes -= batch.capacity();
+            state.queue.remove(written);
+        }
+        if !state.segments.is_empty() {
+            self.shared.to_write.notify_one();
+        }
+        self.shared.synced.notify_all();
     }
 
     fn take_loss(&self) -> Option<Loss> {
@@ -211,14 +267,20 @@ impl Overflow for Spill {
         let loss = std::mem::take(&mut state.loss);
         (!loss.is_empty()).then_some(loss)
     }
+
+    fn on_ready(&self, notify: OnReady) {
+        let _ = self.shared.on_ready.set(notify);
+    }
 }
 
 impl Drop for Spill {
     fn drop(&mut self) {
         self.shared.lock().closing = true;
-        self.shared.work.notify_one();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        self.shared.to_write.notify_one();
+        self.shared.to_read.notify_one();
+        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        for thread in self.writer.take().into_iter().chain(reader) {
+            let _ = thread.join();
         }
     }
 }
@@ -226,5 +288,12 @@ impl Drop for Spill {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a fetch was waiting for may be there.
+    fn on_ready(&self) {
+        if let Some(notify) = self.on_ready.get() {
+            notify();
+        }
     }
 }
