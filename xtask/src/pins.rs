@@ -8,7 +8,7 @@ pub const BPF_LINKER: &str = "0.10.4";
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 13] = [
+pub const TEST_PACKAGES: [(&str, &str); 14] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -21,6 +21,7 @@ pub const TEST_PACKAGES: [(&str, &str); 13] = [
     ("bpftool", "bpftool"),
     ("tar", "tar"),
     ("ip", "iproute2"),
+    ("iptables", "iptables"),
     ("busybox", "busybox-static"),
 ];
 

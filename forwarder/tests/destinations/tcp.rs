@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use ringward::destination::DestinationConfig;
+use ringward::destination::{DestinationConfig, RetryPolicy};
 use ringward::io::IoMode;
 use ringward::ring::RingLimits;
 use socket2::{Domain, Socket, Type};
@@ -16,6 +16,7 @@ crate::on_both_backends!(
     everything_arrives_in_order_and_is_confirmed_by_the_end,
     a_slow_reader_with_a_small_buffer_gets_everything,
     a_receiver_that_pauses_longer_than_the_timeout_is_waited_for,
+    a_receiver_whose_host_falls_silent_is_given_up_and_misses_nothing,
     a_megabyte_in_one_record,
     a_receiver_that_comes_later,
     one_that_is_down_delays_nobody,
@@ -77,6 +78,56 @@ fn a_receiver_that_pauses_longer_than_the_timeout_is_waited_for(mode: IoMode) {
     assert_eq!((counters.resent.value(), counters.connects.value()), (0, 1));
     drop(lines);
     drop(bench.finish(Duration::ZERO));
+}
+
+fn a_receiver_whose_host_falls_silent_is_given_up_and_misses_nothing(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let port = listener.local_addr().unwrap().port();
+    let numbers = healthy(listener);
+    let retry = RetryPolicy { initial: Duration::from_millis(50), ..RetryPolicy::default() };
+    let times = (Duration::from_secs(2), Duration::from_secs(1));
+    let config =
+        DestinationConfig { silence_timeout: times.0, connect_timeout: times.1, retry, ..destination("a", &endpoint) };
+    let bench = Bench::start(mode, AMPLE, vec![config]);
+    bench.send(0..100);
+    assert_numbers(&take(&numbers, 100), 0..100);
+    let silence = Silence::of(port);
+    bench.send(100..30_000);
+    let counters = bench.counters("a");
+    wait_until("the connection is given up", || counters.resets.value() > 0);
+    drop(silence);
+    // Again from the resend window's start.
+    let mut next = 100;
+    let begin = Instant::now();
+    while next < 30_000 {
+        assert!(begin.elapsed() < PATIENCE);
+        let number = take(&numbers, 1)[0];
+        assert!(number <= next, "{next} is missing, {number} came");
+        next = next.max(number + 1);
+    }
+    assert!(bench.finish(PATIENCE)["a"].is_complete());
+}
+
+/// Nothing that is sent to a port arrives, and nobody says so.
+struct Silence(u16);
+
+impl Silence {
+    fn of(port: u16) -> Self {
+        Self::rule("--insert", port);
+        Self(port)
+    }
+
+    fn rule(action: &str, port: u16) {
+        let rule = ["--wait", action, "INPUT", "-p", "tcp", "-i", "lo", "--dport", &port.to_string(), "-j", "DROP"];
+        let done = std::process::Command::new("iptables").args(rule).status();
+        assert!(done.is_ok_and(|status| status.success()), "iptables must be there, and tests run as root");
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        Self::rule("--delete", self.0);
+    }
 }
 
 fn a_megabyte_in_one_record(mode: IoMode) {

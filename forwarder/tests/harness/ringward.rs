@@ -46,6 +46,11 @@ impl Ringward {
         self.daemon.id()
     }
 
+    /// Its state folder.
+    pub fn state(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
     /// Every line of its log so far.
     pub fn log(&self) -> Vec<String> {
         self.daemon.log()

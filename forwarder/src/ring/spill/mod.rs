@@ -1,20 +1,20 @@
 //! The spill: what a slow destination still needs when the ring has moved on, on disk.
 //!
 //! ```text
-//!  ring evicts ──store──► queue (memory, bounded) ──writer thread──► 00000000000000000042.seg … (disk, bounded)
+//!  ring evicts ──store──► queue (memory, bounded) ──writer──► 00000000000000000042.seg … (disk, bounded)
 //!                              │                                          │
-//!                              │                                    reader thread
+//!                              │                                        reader
 //!                              │                                          ▼
 //!                              └──────────── fetch(from) ◄──── read ahead (memory, bounded)
-//!  destination is done ──acknowledge──► `acknowledged` file, then whole segments are deleted
+//!  destination is done ──acknowledge──► keeper: `acknowledged` file, then whole segments are deleted
 //! ```
 //!
 //! One spill belongs to one destination and has one directory. A segment is named by the sequence of its first
 //! batch (20 digits); its form is in `segment.rs`. Neither `store` nor `fetch` waits for a disk.
 //!
-//! **Writing.** `store` only pushes to the queue: it is called under the ring's lock. The writer appends and syncs;
-//! a batch leaves the queue when it is synced, so what is fetched before that comes from memory, and everybody but
-//! the writer knows of what is synced only.
+//! **Writing.** `store` only pushes to the queue: it is called under the ring's lock. A batch leaves the queue when it
+//! is written, and is then safe from the end of the process; another thread, the keeper, syncs what was written once
+//! in a sync interval, and then it is safe from a power cut.
 //!
 //! **Full.** As in the ring, the oldest makes room: a whole segment is dropped and what of it was still needed is
 //! counted. A queue that is full (the disk is slower than the ring) refuses the newest, which the ring counts. A
@@ -29,6 +29,7 @@
 
 mod acknowledged;
 mod counters;
+mod keeper;
 mod read_ahead;
 mod recovery;
 mod scan;
@@ -38,6 +39,7 @@ mod tests;
 mod writer;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -93,7 +95,7 @@ pub struct SpillError {
 /// A destination's batches on disk. Dropping it writes and syncs what waits.
 pub struct Spill {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     reader: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -102,21 +104,25 @@ struct Shared {
     state: Mutex<State>,
     /// Something for the writer to do.
     to_write: Condvar,
+    /// Something for the keeper to do.
+    to_keep: Condvar,
     /// Something for the reader to do.
     to_read: Condvar,
-    /// The queue has become shorter.
+    /// Something was synced or acknowledged.
     synced: Condvar,
     counters: SpillCounters,
     on_ready: OnceLock<OnReady>,
 }
 
 struct State {
-    /// Not synced yet, oldest first; the first `written` of them are in a file already.
+    /// Not written yet, oldest first.
     queue: VecDeque<(u64, Arc<Batch>)>,
     queue_bytes: usize,
-    written: usize,
-    /// What is synced, oldest first.
+    /// What is written, oldest first; none is empty.
     segments: VecDeque<Segment>,
+    /// Files with something that is not synced.
+    unsynced: VecDeque<Unsynced>,
+    synced_below: u64,
     ahead: ReadAhead,
     acknowledged_below: u64,
     /// Batches below were read by the destination before they came here: dropping them loses nothing.
@@ -125,6 +131,14 @@ struct State {
     newest: Option<u64>,
     loss: Loss,
     closing: bool,
+    writer_has_ended: bool,
+}
+
+struct Unsynced {
+    segment: u64,
+    file: Arc<File>,
+    /// The last batch in it.
+    last: u64,
 }
 
 impl Spill {
@@ -146,7 +160,8 @@ impl Spill {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 queue_bytes: 0,
-                written: 0,
+                unsynced: VecDeque::new(),
+                synced_below: 0,
                 newest: segments.back().map(|segment| segment.extent.last),
                 segments,
                 ahead: ReadAhead::default(),
@@ -154,18 +169,23 @@ impl Spill {
                 read_below: 0,
                 loss: Loss::default(),
                 closing: false,
+                writer_has_ended: false,
             }),
             to_write: Condvar::new(),
+            to_keep: Condvar::new(),
             to_read: Condvar::new(),
             synced: Condvar::new(),
             counters: SpillCounters::default(),
             on_ready: OnceLock::new(),
         });
-        let own = Arc::clone(&shared);
-        let write = move || writer::run(&own, next_id, acknowledged_below);
-        let spawned = std::thread::Builder::new().name("spill".into()).spawn(write);
-        let writer = spawned.map_err(fail("start the writer of"))?;
-        Ok((Self { shared, writer: Some(writer), reader: Mutex::new(None) }, report))
+        let mut spill = Self { shared, threads: Vec::new(), reader: Mutex::new(None) };
+        let (writer, keeper) = (Arc::clone(&spill.shared), Arc::clone(&spill.shared));
+        let writer =
+            spawn("spill-write", move || writer::run(&writer, next_id)).map_err(fail("start the writer of"))?;
+        spill.threads.push(writer);
+        let keep = move || keeper::run(&keeper, acknowledged_below);
+        spill.threads.push(spawn("spill-keep", keep).map_err(fail("start the keeper of"))?);
+        Ok((spill, report))
     }
 
     pub fn counters(&self) -> &SpillCounters {
@@ -175,17 +195,19 @@ impl Spill {
     /// Waits until everything stored before is safe from a power cut, or acknowledged. Blocks on the disk.
     pub fn sync(&self) {
         let mut state = self.shared.lock();
-        let Some(last) = state.queue.back().map(|(sequence, _)| *sequence) else { return };
-        self.shared.to_write.notify_one();
-        while state.queue.front().is_some_and(|(sequence, _)| *sequence <= last) {
-            state = self.shared.synced.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let Some(newest) = state.newest else { return };
+        let is_waited_for = |state: &mut State| {
+            let is_recovered = state.unsynced.is_empty() && state.queue.is_empty() && state.synced_below == 0;
+            state.synced_below.max(state.acknowledged_below) <= newest && !is_recovered
+        };
+        state = self.shared.synced.wait_while(state, is_waited_for).unwrap_or_else(PoisonError::into_inner);
+        drop(state);
     }
 
     /// `false`: there is no thread; it is tried again at the next fetch.
     fn start_reader(&self) -> bool {
         let own = Arc::clone(&self.shared);
-        match std::thread::Builder::new().name("spill-read".into()).spawn(move || read_ahead::run(&own)) {
+        match spawn("spill-read", move || read_ahead::run(&own)) {
             Ok(thread) => {
                 *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
                 true
@@ -251,13 +273,11 @@ impl Overflow for Spill {
         }
         state.acknowledged_below = sequence + 1;
         // What is not written yet need not be.
-        let written = state.written;
-        while let Some((_, batch)) = state.queue.get(written).filter(|(queued, _)| *queued <= sequence) {
+        while let Some((_, batch)) = state.queue.pop_front_if(|(queued, _)| *queued <= sequence) {
             state.queue_bytes -= batch.capacity();
-            state.queue.remove(written);
         }
         if !state.segments.is_empty() {
-            self.shared.to_write.notify_one();
+            self.shared.to_keep.notify_one();
         }
         self.shared.synced.notify_all();
     }
@@ -279,10 +299,14 @@ impl Drop for Spill {
         self.shared.to_write.notify_one();
         self.shared.to_read.notify_one();
         let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        for thread in self.writer.take().into_iter().chain(reader) {
+        for thread in self.threads.drain(..).chain(reader) {
             let _ = thread.join();
         }
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run)
 }
 
 impl Shared {

@@ -30,7 +30,7 @@ const HEAD_LEN: usize = FRAME_LEN + HEADER_LEN;
 /// Segment bytes per entry of the index: one per batch would be 80 MB for a GiB of small batches.
 const INDEX_BYTES: u64 = 64 << 10;
 
-/// What is synced of a segment.
+/// What is written of a segment.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     /// Unique within the spill; a file of the same name may be another segment.
@@ -98,18 +98,6 @@ impl Segment {
         header
     }
 
-    /// What is written for a batch at the end: the head, and the rest of the batch.
-    pub(super) fn entry<'a>(&self, sequence: u64, batch: &'a Batch) -> ([u8; HEAD_LEN], &'a [u8]) {
-        let mut head = [0; HEAD_LEN];
-        head[..8].copy_from_slice(&self.salt.to_le_bytes());
-        let records = u32::try_from(self.extent.records).expect("a segment is smaller than 4 Gi records");
-        head[8..12].copy_from_slice(&records.to_le_bytes());
-        let crc = crc32fast::hash(&head[..12]);
-        head[12..FRAME_LEN].copy_from_slice(&crc.to_le_bytes());
-        head[FRAME_LEN..].copy_from_slice(&batch.stamp(sequence));
-        (head, &batch.data()[HEADER_LEN..])
-    }
-
     /// A batch was appended.
     pub(super) fn note(&mut self, sequence: u64, batch: &Batch) {
         let offset = self.extent.len;
@@ -146,6 +134,18 @@ impl Segment {
         let Extent { len, records, from_ns, to_ns, .. } = self.extent;
         Loss { records, bytes: len, from_ns, to_ns }
     }
+}
+
+/// What is written at the end of a segment for a batch: this, and what is left of the batch after its header.
+pub(super) fn entry_head(segment: &Segment, sequence: u64, batch: &Batch) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(&segment.salt.to_le_bytes());
+    let records = u32::try_from(segment.extent.records).expect("a segment is smaller than 4 Gi records");
+    head[8..12].copy_from_slice(&records.to_le_bytes());
+    let crc = crc32fast::hash(&head[..12]);
+    head[12..FRAME_LEN].copy_from_slice(&crc.to_le_bytes());
+    head[FRAME_LEN..].copy_from_slice(&batch.stamp(sequence));
+    head
 }
 
 /// Bytes that a batch takes in a segment.
