@@ -14,7 +14,7 @@ use harness::numbered::{self, Numbered};
 use harness::podman::Podman;
 use harness::process::{Finished, Running};
 use harness::receiver::{Receiver, Record};
-use harness::ringward::Ringward;
+use harness::ringward::{ROOMY, Ringward};
 use harness::runc::Runc;
 use harness::{Machine, PATIENCE};
 
@@ -34,7 +34,7 @@ impl Bench {
         let containerd = Containerd::start(&["default"]);
         let receiver = Receiver::tcp().unwrap();
         let url = receiver.url();
-        let ringward = Ringward::start(&[&["--to", url.as_str(), "--no-kernel"], arguments].concat());
+        let ringward = Ringward::start(&[&["--to", url.as_str(), "--no-kernel"], &ROOMY[..], arguments].concat());
         Self { ringward, receiver, containerd }
     }
 
@@ -98,7 +98,8 @@ fn two_containers_print_a_million_lines_each() {
         }
     })
     .unwrap();
-    let ringward = Ringward::start(&["--to", &receiver.url(), "--no-kernel", "--spill", "2GiB"]);
+    let url = receiver.url();
+    let ringward = Ringward::start(&[&["--to", &url, "--no-kernel"][..], &ROOMY].concat());
     let names = ["million-a", "million-b"];
     let running = names.map(|name| containerd.run(name, &["emit", "lines", "1000000", "199"], Options::default()));
     for running in running {
