@@ -25,8 +25,9 @@ use crate::state::StateDir;
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of batches that wait for a spill's disk, beside the whole ring when the program ends.
 const QUEUE_BYTES: usize = 4 << 20;
-/// Name under which the state keeps how much of each container's log file has been seen.
-const LOGS: &str = "(container logs)";
+/// Under what the state keeps the time up to which container output has been captured, ns since the epoch.
+const OUTPUT: &str = "(container output)";
+const CAPTURED_UNTIL: &str = "until";
 
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), &counters)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
-    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, log_lengths: sources.log_lengths() };
+    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, captured_until: sources.captured_until() };
     let reports = match wait(&checkpoints, &mut destinations.reports)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
@@ -105,15 +106,16 @@ fn wait(checkpoints: &Checkpoints, ended: &mut oneshot::Receiver<Reports>) -> an
 struct Checkpoints {
     ring: Arc<Ring>,
     state: Option<StateDir>,
-    /// Key and length of each container log file.
-    log_lengths: Box<dyn Fn() -> Vec<(String, u64)>>,
+    /// Up to when container output has been captured, where it is.
+    captured_until: Box<dyn Fn() -> Option<u64>>,
 }
 
 impl Checkpoints {
     fn save(&self) {
         let Some(state) = &self.state else { return };
-        for (log, length) in (self.log_lengths)() {
-            state.advance(LOGS, &log, length);
+        // Lines of a container's log file that are older than this need not be read from there after a restart.
+        if let Some(until) = (self.captured_until)() {
+            state.advance(OUTPUT, CAPTURED_UNTIL, until);
         }
         state.set_next_sequence(self.ring.next_sequence());
         if let Err(error) = state.flush() {
@@ -245,8 +247,6 @@ struct Sources {
     kmsg: Option<KmsgHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
-    #[cfg(feature = "ebpf")]
-    logs: crate::source::ebpf::containers::SeenLogs,
     parts: Vec<String>,
 }
 
@@ -261,8 +261,6 @@ impl Sources {
             kmsg: None,
             #[cfg(feature = "ebpf")]
             capture: None,
-            #[cfg(feature = "ebpf")]
-            logs: Default::default(),
             parts: Vec::new(),
         };
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
@@ -338,12 +336,12 @@ impl Sources {
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
         let options = ReaderOptions { idle_flush: config.idle_flush, limits };
         let proc = Proc::new("/proc");
-        let names = Box::new(ContainerNames::new(proc.clone(), self.logs.clone()));
+        let names = Box::new(ContainerNames::new(proc.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
-            let seen = config.backlog.then(|| state.map(|state| state.checkpoint(LOGS)).unwrap_or_default());
-            let running = containers::add_running(&handle, &proc, &self.logs, seen.as_ref());
+            let backlog = config.backlog.then(|| captured_before(state));
+            let running = containers::add_running(&handle, &proc, backlog);
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
@@ -378,14 +376,17 @@ impl Sources {
     }
 
     #[cfg(feature = "ebpf")]
-    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
-        let logs = self.logs.clone();
-        Box::new(move || logs.lengths())
+    fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        let counters = self.capture.as_ref().map(|capture| Arc::clone(&capture.counters));
+        Box::new(move || {
+            let until = counters.as_ref()?.until_ns.load(std::sync::atomic::Ordering::Relaxed);
+            u64::try_from(until).ok()
+        })
     }
 
     #[cfg(not(feature = "ebpf"))]
-    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
-        Box::new(Vec::new)
+    fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        Box::new(|| None)
     }
 
     /// Hands on everything that was captured up to now.
@@ -402,6 +403,14 @@ impl Sources {
 
 /// Texts of the console tracepoint on their way to the kernel log's thread: CLOCK_MONOTONIC in ns, text.
 type ConsoleTexts = crossbeam::channel::Receiver<(u64, Vec<u8>)>;
+
+/// When an earlier run captured last, ns since the epoch; 0 where there was none, or the clock has been set back since.
+#[cfg(feature = "ebpf")]
+fn captured_before(state: Option<&StateDir>) -> i64 {
+    let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
+    let until = i64::try_from(until).unwrap_or(0);
+    if until <= crate::source::clock::realtime_ns() { until } else { 0 }
+}
 
 #[cfg(feature = "ebpf")]
 fn forced_hook(choice: HookChoice) -> Option<crate::source::ebpf::hook::Hook> {
