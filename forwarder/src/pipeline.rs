@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig};
@@ -41,6 +41,8 @@ pub struct RunReport {
 /// # Errors
 /// Where what the configuration asks for can't be had.
 pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
+    // First: a signal that comes during the start, or right after it, must not throw away what was captured.
+    let mut signals = Signals::catch()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
@@ -50,7 +52,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, captured_until: sources.captured_until() };
-    let reports = match wait(&checkpoints, &mut destinations.reports)? {
+    let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
@@ -82,11 +84,31 @@ fn open_state(config: &ResolvedConfig, boot_id: &str) -> anyhow::Result<Option<S
     Ok(Some(state))
 }
 
+/// The signals that ask to stop, and what waits for them.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+}
+
 /// Waits for a signal, or for all destinations to end on their own; saves checkpoints meanwhile.
-fn wait(checkpoints: &Checkpoints, ended: &mut oneshot::Receiver<Reports>) -> anyhow::Result<Option<Reports>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn wait(
+    signals: &mut Signals,
+    checkpoints: &Checkpoints,
+    ended: &mut oneshot::Receiver<Reports>,
+) -> anyhow::Result<Option<Reports>> {
+    let Signals { runtime, terminate, interrupt } = signals;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut saves = tokio::time::interval(SAVE_INTERVAL);
         saves.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

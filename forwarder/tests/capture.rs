@@ -158,9 +158,13 @@ fn every_way_of_writing_is_captured_or_counted() {
     // sendfile: the bytes are in no process's memory, so they may be lost, but never uncounted.
     let written = bench.run("sendfile", &["sh", "-c", "emit file /tmp/big 5000 199; cat /tmp/big"]).stdout.len() as u64;
     accounted(&bench, "sendfile", written);
-    let written = bench.run("race", &["emit", "race", "2", "5000", "99"]).stdout.len() as u64;
-    let records = accounted(&bench, "race", written);
-    assert!(records.iter().any(|record| record.fields.contains_key("overlap")), "two threads, and no overlap marked");
+    // On a busy machine the one thread may have ended before the other begins: then there is nothing to mark.
+    let is_marked = (0..10).any(|attempt| {
+        let name = format!("race-{attempt}");
+        let written = bench.run(&name, &["emit", "race", "2", "5000", "99"]).stdout.len() as u64;
+        accounted(&bench, &name, written).iter().any(|record| record.fields.contains_key("overlap"))
+    });
+    assert!(is_marked, "two threads, and no overlap marked");
     bench.end();
 }
 
@@ -214,8 +218,12 @@ fn two_hundred_containers_of_one_line_are_all_named() {
         let running = some.iter().map(|name| bench.containerd.run(name, &["echo", name], Options::default()));
         running.collect::<Vec<_>>().into_iter().for_each(|running| drop(running.finish().succeeded()));
     }
-    let all = |records: &Vec<Record>| names.iter().all(|name| records.iter().any(|record| record.msg == *name));
-    assert!(bench.receiver.wait(PATIENCE, all), "{:?}", bench.receiver.with(|records| messages(records)));
+    let missing = |records: &Vec<Record>| {
+        let came = records.iter().map(|record| record.msg.as_str()).collect::<HashSet<_>>();
+        names.iter().filter(|name| !came.contains(name.as_str())).cloned().collect::<Vec<_>>()
+    };
+    bench.receiver.wait(LONG, |records| missing(records).is_empty());
+    assert_eq!(bench.receiver.with(missing), Vec::<String>::new(), "log:\n{}", bench.ringward.log().join("\n"));
     for name in &names {
         assert_eq!(bench.only(name).msg, *name);
     }

@@ -83,7 +83,7 @@ pub enum Control {
     /// Capture this pipe or terminal from now on. `process`: its end ends the stream. `log`: what was written
     /// before is in this file.
     Add { key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog> },
-    /// Answer when everything that was ordered before is done.
+    /// What runs already has been added. Answer when everything that was ordered before is done.
     Confirm(Sender<()>),
     /// Hand on what there is and end.
     Stop,
@@ -102,7 +102,7 @@ impl ReaderHandle {
         self.tell(Control::Add { key, origin, process, log });
     }
 
-    /// Waits until what was added is captured.
+    /// What runs already has been added: waits until it is captured. The namer's names are used from then on.
     pub fn confirm(&self) {
         let (done, confirmed) = unbounded();
         self.tell(Control::Confirm(done));
@@ -154,6 +154,7 @@ pub fn start(
             streams: HashMap::new(),
             processes: HashMap::new(),
             to_watch: Vec::new(),
+            early_names: Some(Vec::new()),
             next_process: FIRST_PROCESS,
             next_target: Capture::first_target_id(),
             console,
@@ -201,6 +202,10 @@ struct State {
     processes: HashMap<u64, Watched>,
     /// Processes of exec records of this round, with their targets.
     to_watch: Vec<(u32, Vec<u32>)>,
+    /// Names that came before all that runs already was added; `None` afterwards. What is executed in a container
+    /// that runs already looks like its start, and who has ended can't be told from the first process: what was added
+    /// is more reliable, and has a backlog.
+    early_names: Option<Vec<(u32, OriginHandle)>>,
     next_process: u64,
     next_target: u32,
     console: Option<Sender<ConsoleText>>,
@@ -344,7 +349,10 @@ impl Reader {
         loop {
             match self.orders.try_recv() {
                 Ok(Control::Add { key, origin, process, log }) => self.add(key, origin, process, log),
-                Ok(Control::Confirm(done)) => drop(done),
+                Ok(Control::Confirm(done)) => {
+                    self.state.use_early_names();
+                    drop(done);
+                }
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
             }
@@ -503,6 +511,7 @@ impl Reader {
 
     fn finish(&mut self) {
         while self.drain() {}
+        self.state.use_early_names();
         self.state.ask_for_backlogs(true);
         // Streams that nobody has named yet: the namer answers every question, in order.
         while self.state.has_unnamed() {
@@ -605,14 +614,10 @@ impl State {
 
     fn on_answer(&mut self, answer: Answer) {
         match answer {
-            Answer::Named { target, origin } => {
-                let Some(captured) = self.streams.get_mut(&target) else { return };
-                if captured.is_known() {
-                    return;
-                }
-                let (output, counters) = (&mut self.output, &self.counters);
-                captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
-            }
+            Answer::Named { target, origin } => match &mut self.early_names {
+                Some(early) => early.push((target, origin)),
+                None => self.on_name(target, origin),
+            },
             Answer::Rejected { target } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !captured.is_known()
@@ -629,6 +634,21 @@ impl State {
                 }
             }
         }
+    }
+
+    fn use_early_names(&mut self) {
+        for (target, origin) in self.early_names.take().into_iter().flatten() {
+            self.on_name(target, origin);
+        }
+    }
+
+    fn on_name(&mut self, target: u32, origin: OriginHandle) {
+        let Some(captured) = self.streams.get_mut(&target) else { return };
+        if captured.is_known() {
+            return;
+        }
+        let (output, counters) = (&mut self.output, &self.counters);
+        captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
     }
 
     fn on_backlog(&mut self, target: u32, backlog: Backlog) {
