@@ -199,7 +199,10 @@ fn with_rings_too_small_every_missing_byte_is_reported() {
     let bench = Bench::start(&["--config", &file.display().to_string()]);
     bench.ringward.signal(rustix::process::Signal::STOP);
     let written = bench.run("small-ring", &["emit", "both", "20000", "199"]).stdout.len() as u64;
+    // The rings are full: there is no room for its line, but there is for its name.
+    let late = bench.run("full-ring", &["echo", "late"]).stdout.len() as u64;
     bench.ringward.signal(rustix::process::Signal::CONT);
+    accounted(&bench, "full-ring", late);
     let records = accounted(&bench, "small-ring", 2 * written);
     for stream in ["stdout", "stderr"] {
         let own = records.iter().filter(|record| record.stream == stream).collect::<Vec<_>>();

@@ -94,6 +94,8 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
         host_mnt_inum: host_mount_namespace(),
         register_at_exec: u32::from(options.containers),
         wake_above: ring_len as u64 / 4,
+        // The largest record of output may come on top.
+        output_below: (ring_len - forwarder_common::EXEC_RESERVE - 2 * forwarder_common::CHUNK_LEN) as u64,
         max_write: options.max_write.min(forwarder_common::MAX_WRITE),
     };
     let mut ebpf = EbpfLoader::new()
