@@ -22,6 +22,9 @@ pub const MAX_TARGETS: usize = 16384;
 pub const MAX_CPUS: usize = 1024;
 /// Smallest ring of a CPU, in bytes. A power of two.
 pub const MIN_RING_LEN: usize = 256 << 10;
+/// Bytes of a CPU's ring that only exec records may fill: output that finds no room is counted by its stream, but the
+/// stream of a container whose exec record finds none is never named. Some two hundred container starts.
+pub const EXEC_RESERVE: usize = 64 << 10;
 /// Bytes of a cgroup's name that an exec record carries.
 pub const CGROUP_NAME_LEN: usize = 128;
 /// Bytes of a printk text that a console record carries; the kernel's own limit is 1024.
@@ -183,6 +186,8 @@ pub struct Settings {
     pub register_at_exec: u32,
     /// Bytes waiting in a ring past which the reader is woken even if it is awake.
     pub wake_above: u64,
+    /// Bytes waiting in a ring past which only exec records are put there.
+    pub output_below: u64,
     /// Most bytes of a write to capture; at most [`MAX_WRITE`].
     pub max_write: u64,
 }
@@ -193,7 +198,8 @@ const _: () = {
     assert!(size_of::<ChunkHeader>() == 32);
     assert!(size_of::<ExecRecord>() == 56 + 2 * CGROUP_NAME_LEN);
     assert!(size_of::<Offsets>() == 34 * 4);
-    assert!(size_of::<Settings>() == 24);
+    assert!(size_of::<Settings>() == 32);
+    assert!(EXEC_RESERVE + 2 * CHUNK_LEN <= MIN_RING_LEN / 2);
     assert!(CHUNK_LEN.is_power_of_two() && 3 * CHUNK_LEN + 1024 <= 32 << 10);
 };
 

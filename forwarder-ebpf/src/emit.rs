@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_ringbuf_query},
 };
-use forwarder_common::{CHUNK_LEN, ChunkHeader};
+use forwarder_common::{CHUNK_LEN, ChunkHeader, Kind};
 
 use crate::maps::{DROPPED, RINGS, SLEEPING, ScratchBuffer, setting};
 
@@ -18,10 +18,15 @@ pub fn emit(scratch: &mut ScratchBuffer, length: u32) -> bool {
     let Some(ring) = RINGS.get(cpu) else { return false };
     // The ring's address is all that the helpers want of it.
     let ring = core::ptr::from_ref(ring).cast_mut().cast();
+    // SAFETY: `ring` is a ring buffer map.
+    let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
+    if waiting > setting!(output_below) && scratch.header.kind != Kind::Exec as u8 {
+        return false;
+    }
     let size = u64::from(bounded(length)) + size_of::<ChunkHeader>() as u64;
     let record = core::ptr::from_mut(scratch).cast();
     // SAFETY: `record` is valid for `size` bytes: the scratch buffer is larger.
-    let sent = unsafe { bpf_ringbuf_output(ring, record, size, wake_flag(ring)) };
+    let sent = unsafe { bpf_ringbuf_output(ring, record, size, wake_flag(waiting)) };
     sent == 0
 }
 
@@ -36,13 +41,12 @@ pub fn bounded(length: u32) -> u32 {
 /// the flag is read here is either seen by that look or woken for. The remaining window, a record that is
 /// appended between the two by a program that had read the flag earlier, is closed by the reader's timer.
 #[inline(always)]
-fn wake_flag(ring: *mut core::ffi::c_void) -> u64 {
+fn wake_flag(waiting: u64) -> u64 {
     let sleeping = SLEEPING.get(0).is_some_and(|flag| {
         // SAFETY: shared with user space, hence volatile.
         unsafe { core::ptr::read_volatile(flag) != 0 }
     });
-    // SAFETY: `ring` is a ring buffer map.
-    if sleeping || unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) } > setting!(wake_above) {
+    if sleeping || waiting > setting!(wake_above) {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)

@@ -117,7 +117,7 @@ pub static OFFSETS: Offsets = Offsets {
 };
 
 #[unsafe(no_mangle)]
-pub static SETTINGS: Settings = Settings { host_mnt_inum: 0, register_at_exec: 0, wake_above: 0, max_write: 0 };
+pub static SETTINGS: Settings = Settings { host_mnt_inum: 0, register_at_exec: 0, wake_above: 0, output_below: 0, max_write: 0 };
 
 /// Reads one offset. Volatile: the compiler must not use the value that stands in the source.
 macro_rules! offset {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig};
@@ -26,8 +26,9 @@ use crate::state::StateDir;
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of batches that wait for a spill's disk, beside the whole ring when the program ends.
 const QUEUE_BYTES: usize = 4 << 20;
-/// Name under which the state keeps how much of each container's log file has been seen.
-const LOGS: &str = "(container logs)";
+/// Under what the state keeps the time up to which container output has been captured, ns since the epoch.
+const OUTPUT: &str = "(container output)";
+const CAPTURED_UNTIL: &str = "until";
 
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct RunReport {
 /// # Errors
 /// Where what the configuration asks for can't be had.
 pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
+    // First: a signal that comes during the start, or right after it, must not throw away what was captured.
+    let mut signals = Signals::catch()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
@@ -52,8 +55,8 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
-    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, log_lengths: sources.log_lengths() };
-    let reports = match wait(&checkpoints, &mut destinations.reports)? {
+    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, captured_until: sources.captured_until() };
+    let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
@@ -85,11 +88,31 @@ fn open_state(config: &ResolvedConfig, boot_id: &str) -> anyhow::Result<Option<S
     Ok(Some(state))
 }
 
+/// The signals that ask to stop, and what waits for them.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+}
+
 /// Waits for a signal, or for all destinations to end on their own; saves checkpoints meanwhile.
-fn wait(checkpoints: &Checkpoints, ended: &mut oneshot::Receiver<Reports>) -> anyhow::Result<Option<Reports>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn wait(
+    signals: &mut Signals,
+    checkpoints: &Checkpoints,
+    ended: &mut oneshot::Receiver<Reports>,
+) -> anyhow::Result<Option<Reports>> {
+    let Signals { runtime, terminate, interrupt } = signals;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut saves = tokio::time::interval(SAVE_INTERVAL);
         saves.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -109,15 +132,16 @@ fn wait(checkpoints: &Checkpoints, ended: &mut oneshot::Receiver<Reports>) -> an
 struct Checkpoints {
     ring: Arc<Ring>,
     state: Option<StateDir>,
-    /// Key and length of each container log file.
-    log_lengths: Box<dyn Fn() -> Vec<(String, u64)>>,
+    /// Up to when container output has been captured, where it is.
+    captured_until: Box<dyn Fn() -> Option<u64>>,
 }
 
 impl Checkpoints {
     fn save(&self) {
         let Some(state) = &self.state else { return };
-        for (log, length) in (self.log_lengths)() {
-            state.advance(LOGS, &log, length);
+        // Lines of a container's log file that are older than this need not be read from there after a restart.
+        if let Some(until) = (self.captured_until)() {
+            state.advance(OUTPUT, CAPTURED_UNTIL, until);
         }
         state.set_next_sequence(self.ring.next_sequence());
         if let Err(error) = state.flush() {
@@ -267,8 +291,6 @@ struct Sources {
     kmsg: Option<KmsgHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
-    #[cfg(feature = "ebpf")]
-    logs: crate::source::ebpf::containers::SeenLogs,
     parts: Vec<String>,
 }
 
@@ -283,8 +305,6 @@ impl Sources {
             kmsg: None,
             #[cfg(feature = "ebpf")]
             capture: None,
-            #[cfg(feature = "ebpf")]
-            logs: Default::default(),
             parts: Vec::new(),
         };
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
@@ -360,12 +380,12 @@ impl Sources {
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
         let options = ReaderOptions { idle_flush: config.idle_flush, limits };
         let proc = Proc::new("/proc");
-        let names = Box::new(ContainerNames::new(proc.clone(), self.logs.clone()));
+        let names = Box::new(ContainerNames::new(proc.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
-            let seen = config.backlog.then(|| state.map(|state| state.checkpoint(LOGS)).unwrap_or_default());
-            let running = containers::add_running(&handle, &proc, &self.logs, seen.as_ref());
+            let backlog = config.backlog.then(|| captured_before(state));
+            let running = containers::add_running(&handle, &proc, backlog);
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
@@ -400,14 +420,17 @@ impl Sources {
     }
 
     #[cfg(feature = "ebpf")]
-    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
-        let logs = self.logs.clone();
-        Box::new(move || logs.lengths())
+    fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        let counters = self.capture.as_ref().map(|capture| Arc::clone(&capture.counters));
+        Box::new(move || {
+            let until = counters.as_ref()?.until_ns.load(std::sync::atomic::Ordering::Relaxed);
+            u64::try_from(until).ok()
+        })
     }
 
     #[cfg(not(feature = "ebpf"))]
-    fn log_lengths(&self) -> Box<dyn Fn() -> Vec<(String, u64)>> {
-        Box::new(Vec::new)
+    fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        Box::new(|| None)
     }
 
     /// Hands on everything that was captured up to now.
@@ -424,6 +447,14 @@ impl Sources {
 
 /// Texts of the console tracepoint on their way to the kernel log's thread: CLOCK_MONOTONIC in ns, text.
 type ConsoleTexts = crossbeam::channel::Receiver<(u64, Vec<u8>)>;
+
+/// When an earlier run captured last, ns since the epoch; 0 where there was none, or the clock has been set back since.
+#[cfg(feature = "ebpf")]
+fn captured_before(state: Option<&StateDir>) -> i64 {
+    let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
+    let until = i64::try_from(until).unwrap_or(0);
+    if until <= crate::source::clock::realtime_ns() { until } else { 0 }
+}
 
 #[cfg(feature = "ebpf")]
 fn forced_hook(choice: HookChoice) -> Option<crate::source::ebpf::hook::Hook> {

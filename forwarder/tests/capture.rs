@@ -14,7 +14,7 @@ use harness::numbered::{self, Numbered};
 use harness::podman::Podman;
 use harness::process::{Finished, Running};
 use harness::receiver::{Receiver, Record};
-use harness::ringward::Ringward;
+use harness::ringward::{ROOMY, Ringward};
 use harness::runc::Runc;
 use harness::{Machine, PATIENCE};
 
@@ -34,7 +34,7 @@ impl Bench {
         let containerd = Containerd::start(&["default"]);
         let receiver = Receiver::tcp().unwrap();
         let url = receiver.url();
-        let ringward = Ringward::start(&[&["--to", url.as_str(), "--no-kernel"], arguments].concat());
+        let ringward = Ringward::start(&[&["--to", url.as_str(), "--no-kernel"], &ROOMY[..], arguments].concat());
         Self { ringward, receiver, containerd }
     }
 
@@ -98,7 +98,8 @@ fn two_containers_print_a_million_lines_each() {
         }
     })
     .unwrap();
-    let ringward = Ringward::start(&["--to", &receiver.url(), "--no-kernel", "--spill", "2GiB"]);
+    let url = receiver.url();
+    let ringward = Ringward::start(&[&["--to", &url, "--no-kernel"][..], &ROOMY].concat());
     let names = ["million-a", "million-b"];
     let running = names.map(|name| containerd.run(name, &["emit", "lines", "1000000", "199"], Options::default()));
     for running in running {
@@ -157,9 +158,13 @@ fn every_way_of_writing_is_captured_or_counted() {
     // sendfile: the bytes are in no process's memory, so they may be lost, but never uncounted.
     let written = bench.run("sendfile", &["sh", "-c", "emit file /tmp/big 5000 199; cat /tmp/big"]).stdout.len() as u64;
     accounted(&bench, "sendfile", written);
-    let written = bench.run("race", &["emit", "race", "2", "5000", "99"]).stdout.len() as u64;
-    let records = accounted(&bench, "race", written);
-    assert!(records.iter().any(|record| record.fields.contains_key("overlap")), "two threads, and no overlap marked");
+    // On a busy machine the one thread may have ended before the other begins: then there is nothing to mark.
+    let is_marked = (0..10).any(|attempt| {
+        let name = format!("race-{attempt}");
+        let written = bench.run(&name, &["emit", "race", "2", "5000", "99"]).stdout.len() as u64;
+        accounted(&bench, &name, written).iter().any(|record| record.fields.contains_key("overlap"))
+    });
+    assert!(is_marked, "two threads, and no overlap marked");
     bench.end();
 }
 
@@ -194,7 +199,10 @@ fn with_rings_too_small_every_missing_byte_is_reported() {
     let bench = Bench::start(&["--config", &file.display().to_string()]);
     bench.ringward.signal(rustix::process::Signal::STOP);
     let written = bench.run("small-ring", &["emit", "both", "20000", "199"]).stdout.len() as u64;
+    // The rings are full: there is no room for its line, but there is for its name.
+    let late = bench.run("full-ring", &["echo", "late"]).stdout.len() as u64;
     bench.ringward.signal(rustix::process::Signal::CONT);
+    accounted(&bench, "full-ring", late);
     let records = accounted(&bench, "small-ring", 2 * written);
     for stream in ["stdout", "stderr"] {
         let own = records.iter().filter(|record| record.stream == stream).collect::<Vec<_>>();
@@ -213,8 +221,12 @@ fn two_hundred_containers_of_one_line_are_all_named() {
         let running = some.iter().map(|name| bench.containerd.run(name, &["echo", name], Options::default()));
         running.collect::<Vec<_>>().into_iter().for_each(|running| drop(running.finish().succeeded()));
     }
-    let all = |records: &Vec<Record>| names.iter().all(|name| records.iter().any(|record| record.msg == *name));
-    assert!(bench.receiver.wait(PATIENCE, all), "{:?}", bench.receiver.with(|records| messages(records)));
+    let missing = |records: &Vec<Record>| {
+        let came = records.iter().map(|record| record.msg.as_str()).collect::<HashSet<_>>();
+        names.iter().filter(|name| !came.contains(name.as_str())).cloned().collect::<Vec<_>>()
+    };
+    bench.receiver.wait(LONG, |records| missing(records).is_empty());
+    assert_eq!(bench.receiver.with(missing), Vec::<String>::new(), "log:\n{}", bench.ringward.log().join("\n"));
     for name in &names {
         assert_eq!(bench.only(name).msg, *name);
     }

@@ -37,6 +37,7 @@ fn capture(ring_bytes: usize) -> (ReaderHandle, Cursor) {
     let limits = StreamLimits { max_line: 4 << 20, hold: 64 << 20, ahead: 64 << 20 };
     let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits };
     let handle = start(capture, options, ring, Box::new(EveryProgram), None).expect("threads can be started");
+    handle.confirm();
     (handle, cursor)
 }
 

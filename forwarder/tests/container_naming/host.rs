@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 
 use ringward::source::container::ExecEvent;
 
+use crate::machine::Machine;
+
 pub const IMAGE: &str = "docker.io/library/bb:1";
 
-/// False, with the reason printed, where nothing can be run at all. A missing program is a failure: it is installable.
-pub fn can_run(programs: &[&str]) -> bool {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: running containers needs root");
-        return false;
-    }
+/// `None`, with the reason printed, where nothing can be run at all. A missing program is a failure: it is installable.
+pub fn can_run(programs: &[&str]) -> Option<Machine> {
+    let machine = Machine::share()?;
     for program in programs {
         let known = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/bin"];
         let found = known.iter().any(|directory| Path::new(directory).join(program).exists());
         assert!(found, "{program} is not installed: run `cargo xtask setup` or apt-get install it");
     }
-    true
+    Some(machine)
 }
 
 /// Runs a command to its end and returns its trimmed stdout; panics with all that it said where it fails.

@@ -4,6 +4,9 @@
 
 mod cri;
 mod host;
+#[path = "../harness/machine.rs"]
+#[expect(dead_code, reason = "these tests share the machine")]
+mod machine;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,9 +136,7 @@ impl Drop for Containerd {
 
 #[test]
 fn containerd_by_ctr() {
-    if !can_run(&["containerd", "ctr", "runc"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["containerd", "ctr", "runc"]) else { return };
     let containerd = Containerd::start();
     let id = "my.plain_one";
     containerd.import("default");
@@ -178,9 +179,7 @@ fn containerd_by_ctr() {
 
 #[test]
 fn kubernetes_by_cri() {
-    if !can_run(&["containerd", "ctr", "runc", "curl"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["containerd", "ctr", "runc", "curl"]) else { return };
     let containerd = Containerd::start();
     containerd.import("k8s.io");
     let directory = containerd.directory.path().join("cri");
@@ -234,9 +233,7 @@ fn kubernetes_by_cri() {
 
 #[test]
 fn docker() {
-    if !can_run(&["dockerd", "docker", "containerd", "runc"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["dockerd", "docker", "containerd", "runc"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let address = format!("unix://{}", at("d.sock").display());
@@ -294,9 +291,7 @@ fn docker() {
 
 #[test]
 fn podman() {
-    if !can_run(&["podman", "conmon", "runc"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["podman", "conmon", "runc"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let podman = || {
@@ -353,9 +348,7 @@ fn podman() {
 
 #[test]
 fn runc_by_hand() {
-    if !can_run(&["runc"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["runc"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     host::root_fs(directory.path());
@@ -400,9 +393,7 @@ fn runc_by_hand() {
 
 #[test]
 fn a_private_mount_namespace_is_no_container() {
-    if !can_run(&["unshare"]) {
-        return;
-    }
+    let Some(_machine) = can_run(&["unshare"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let own = fs::read_link("/proc/self/ns/mnt").unwrap();

@@ -1,6 +1,6 @@
 //! A containerd of our own, driven by `ctr`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -26,20 +26,44 @@ impl Default for Options<'_> {
     }
 }
 
+/// Where every containerd's shims have runc keep its state, whatever its own state folder is.
+const RUNC_STATE: &str = "/run/containerd/runc";
+
+/// The namespace of everything that is started by way of CRI.
+const CRI_NAMESPACE: &str = "k8s.io";
+
 pub struct Containerd {
     daemon: Option<Daemon>,
     folder: tempfile::TempDir,
+    has_cri: bool,
+    /// As containerd calls them.
+    namespaces: Vec<String>,
 }
 
 impl Containerd {
     /// Starts it with root, state and socket in a folder of its own, and imports the image into `namespaces`.
     #[track_caller]
     pub fn start(namespaces: &[&str]) -> Self {
+        Self::start_configured(namespaces, "disabled_plugins = ['io.containerd.grpc.v1.cri']", "")
+    }
+
+    /// With the plugin that a kubelet talks to; sandboxes are made of the image as well.
+    #[track_caller]
+    pub fn start_with_cri() -> Self {
+        let plugin = format!(
+            "[plugins.'io.containerd.grpc.v1.cri']\n  sandbox_image = '{}'\n  restrict_oom_score_adj = true\n\
+             [plugins.'io.containerd.grpc.v1.cri'.containerd]\n  snapshotter = 'native'\n",
+            image::NAME
+        );
+        Self::start_configured(&[CRI_NAMESPACE], "", &plugin)
+    }
+
+    #[track_caller]
+    fn start_configured(namespaces: &[&str], first: &str, last: &str) -> Self {
         let folder = folder();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let configuration = format!(
-            "version = 2\nroot = '{}'\nstate = '{}'\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n\
-             [grpc]\n  address = '{}'\n",
+            "version = 2\nroot = '{}'\nstate = '{}'\n{first}\n[grpc]\n  address = '{}'\n{last}",
             path("root"),
             path("state"),
             path("sock")
@@ -48,7 +72,9 @@ impl Containerd {
         let mut command = Command::new("containerd");
         command.args(["--config", &path("config.toml")]);
         let daemon = Daemon::start(&mut command, "containerd successfully booted");
-        let containerd = Self { daemon: Some(daemon), folder };
+        let has_cri = first.is_empty();
+        let mut containerd = Self { daemon: Some(daemon), folder, has_cri, namespaces: Vec::new() };
+        containerd.namespaces = namespaces.iter().map(|namespace| containerd.own(namespace)).collect();
         let archive = image::archive(containerd.folder.path());
         for namespace in namespaces {
             let mut import = containerd.ctr(namespace);
@@ -57,10 +83,29 @@ impl Containerd {
         containerd
     }
 
+    /// What a namespace of the tests is called in this containerd. runc knows containers by namespace and name only,
+    /// so two containerds, or one and what an earlier one left behind, must not have a namespace in common.
+    fn own(&self, namespace: &str) -> String {
+        if self.has_cri && namespace == CRI_NAMESPACE {
+            // Not ours to choose; the names in it are random.
+            return namespace.to_owned();
+        }
+        let folder = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("{namespace}-{folder}")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("sock")
+    }
+
     /// `ctr` for this containerd.
     pub fn ctr(&self, namespace: &str) -> Command {
         let mut ctr = Command::new("ctr");
-        ctr.arg("--address").arg(self.folder.path().join("sock")).args(["--namespace", namespace]);
+        ctr.arg("--address").arg(self.socket()).args(["--namespace", &self.own(namespace)]);
         ctr
     }
 
@@ -108,11 +153,29 @@ fn on_terminal(command: &Command) -> Command {
 impl Drop for Containerd {
     fn drop(&mut self) {
         // Containers end with their shims, and shims are told from others by the socket that they were given.
-        kill_shims(&self.folder.path().join("sock"));
+        kill_shims(&self.socket());
         if let Some(mut daemon) = self.daemon.take() {
             daemon.stop(Duration::from_secs(10));
         }
+        self.namespaces.iter().filter(|namespace| *namespace != CRI_NAMESPACE).for_each(|namespace| forget(namespace));
         unmount_below(self.folder.path());
+    }
+}
+
+/// Removes the state and the cgroups that killed shims could not remove.
+fn forget(namespace: &str) {
+    let state = Path::new(RUNC_STATE).join(namespace);
+    for container in std::fs::read_dir(&state).into_iter().flatten().flatten() {
+        let mut delete = Command::new("runc");
+        delete.arg("--root").arg(&state).args(["delete", "--force"]).arg(container.file_name());
+        let _ = Running::start(&mut delete).finish();
+    }
+    let _ = std::fs::remove_dir_all(&state);
+    // In each hierarchy of version 1, and where the unified one is mounted. Only empty ones can be removed.
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        let _ = std::fs::remove_dir(hierarchy.join(namespace));
     }
 }
 

@@ -78,7 +78,8 @@ pub fn archive(folder: &Path) -> PathBuf {
     let configuration = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
+        // What it does unasked is what a pod's sandbox does: wait.
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sleep", "100000"]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
     let manifest = json!([{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]);

@@ -3,14 +3,14 @@
 //!
 //! Everything lives in a temporary folder, talks over sockets in it (or over 127.0.0.1), and is gone when it is
 //! dropped: daemons, shims, mounts. Nothing of the machine's own runtimes is used or touched. Tests with containers
-//! need root; [`Machine::claim`] says so and makes them wait for each other, because what Ringward captures is the
-//! machine's and a second test's containers would be in the first one's records.
+//! need root; [`Machine::claim`] says so and makes them wait for each other.
 #![allow(dead_code, reason = "no test binary uses all of it")]
 
 pub mod containerd;
 pub mod daemon;
 pub mod docker;
 pub mod image;
+pub mod machine;
 pub mod numbered;
 pub mod podman;
 pub mod process;
@@ -18,41 +18,13 @@ pub mod receiver;
 pub mod ringward;
 pub mod runc;
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use machine::Machine;
+
 /// How long a test waits for something that takes a moment. Long: only a failing test waits for all of it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The machine is this test's until it is dropped.
-pub struct Machine {
-    _lock: File,
-}
-
-impl Machine {
-    /// `None`, after saying why, when we are not root.
-    pub fn claim() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            skip("it runs containers, which needs root");
-            return None;
-        }
-        let lock = File::create(target().join("machine.lock")).expect("the target folder is writable");
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("flock on a file of ours");
-        Some(Self { _lock: lock })
-    }
-}
-
-/// Says why a test does nothing here; `cargo xtask test` counts the line. In CI, where the requirement can be
-/// installed, that is a failure.
-pub fn skip(why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("a test");
-    // Past libtest's capture, which would swallow it.
-    let _ = writeln!(std::io::stderr(), "\nSKIPPED {name}: {why}");
-}
 
 /// Cargo's target folder.
 pub fn target() -> &'static Path {

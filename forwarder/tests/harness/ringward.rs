@@ -8,6 +8,9 @@ use rustix::process::Signal;
 use super::daemon::Daemon;
 use super::{PATIENCE, folder};
 
+/// Arguments for a ring that loses nothing however late a receiver is.
+pub const ROOMY: [&str; 2] = ["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/harness/roomy.yaml")];
+
 pub struct Ringward {
     daemon: Daemon,
     state: tempfile::TempDir,

@@ -1,33 +1,48 @@
 //! What a container printed before it was captured, from its log file.
 //!
-//! The file holds the stream from its start, the capture from the attachment on. Where the captured bytes begin in
-//! the file is found by content; before that is the backlog. A stream that has captured nothing yet has the whole
-//! file. Where the content says nothing (too short, repeated) after some attempts, the time of the lines decides,
-//! which is exact but for what the runtime had read and not stamped yet at that moment.
+//! The file holds the stream from its start, the capture from the attachment on. Lines that the runtime stamped before
+//! the attachment are backlog; behind them, where the captured bytes begin in the file is found by content. A stream
+//! that has captured nothing has the whole file, which is believed when a second look says the same. Where the content
+//! says nothing (too short, repeated) after some attempts, the first place that fits is taken.
 //!
-//! Limits: the newest [`MAX_BACKLOG`] bytes of a stream; rotated files are not read.
+//! What an earlier run of the program has captured is told by time: a line is stamped a moment after it is written, so
+//! one that was stamped before that run's last look at the rings is not backlog. One that it captured and that was not
+//! stamped yet comes twice: better than not at all.
+//!
+//! Limits: the newest [`MAX_FILE`] bytes of a file and [`MAX_BACKLOG`] of a stream; rotated files are not read.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::record::Stream;
 use crate::source::container::{LogFile, LogFormat};
-use crate::source::logfile::Reader;
-use crate::source::logfile::overlap::{docker_view, find_overlap};
+use crate::source::logfile::overlap::{docker_view, find_overlap, first_fit};
+use crate::source::logfile::{ReadError, Reader};
 
 /// Bytes of captured output that are looked for in the file.
 pub(super) const HEAD_BYTES: usize = 64 << 10;
+/// Bytes of a file that are read: a stream's backlog with its stamps, escapes and the other stream's lines.
+const MAX_FILE: u64 = 128 << 20;
 /// Bytes of a stream that are taken from its file.
 const MAX_BACKLOG: usize = 16 << 20;
 /// Pause before the first look and between looks: the runtime writes the file a moment after the pipe.
 pub(super) const INTERVAL: Duration = Duration::from_millis(200);
-/// Looks before the time of the lines decides.
-pub(super) const ATTEMPTS: u32 = 6;
+/// Looks before the first place that fits is taken.
+pub(super) const ATTEMPTS: u32 = 10;
 
 /// A log file whose stream is held until its backlog is known.
 pub(super) struct Pending {
     pub(super) log: BacklogLog,
     pub(super) attempts: u32,
     pub(super) ask_at: Instant,
+    /// Bytes of the file when it was last looked at and nothing had been captured.
+    pub(super) silent: Option<usize>,
+}
+
+impl Pending {
+    pub(super) fn new(log: BacklogLog) -> Self {
+        Self { log, attempts: 0, ask_at: Instant::now() + INTERVAL, silent: None }
+    }
 }
 
 /// Which part of which file.
@@ -35,15 +50,18 @@ pub(super) struct Pending {
 pub struct BacklogLog {
     pub file: LogFile,
     pub stream: Stream,
-    /// Offset that an earlier run of the program had seen; 0: none had.
-    pub from: u64,
-    /// When capture of the stream began, ns since the epoch.
+    /// What was stamped before this time has been captured by an earlier run of the program; 0: there was none.
+    pub from_ns: i64,
+    /// A time before capture of the stream began, ns since the epoch.
     pub attached_ns: i64,
 }
 
 pub(super) struct BacklogQuestion {
     pub(super) target: u32,
     pub(super) log: BacklogLog,
+    /// When the first captured byte was written; `None`: nothing is captured yet.
+    pub(super) first_ns: Option<i64>,
+    /// The first bytes that were captured, as far as they have no gap.
     pub(super) head: Vec<u8>,
     pub(super) is_last_attempt: bool,
 }
@@ -53,44 +71,58 @@ pub(super) type Pieces = Vec<(i64, Vec<u8>)>;
 
 pub(super) enum Backlog {
     Found(Pieces),
+    /// All of the file, as long as nothing has been captured.
+    Silent(Pieces),
     NotYet,
 }
 
+pub(super) fn length(pieces: &Pieces) -> usize {
+    pieces.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
 pub(super) fn find(question: &BacklogQuestion) -> Backlog {
-    let pieces = match read(&question.log) {
+    let log = &question.log;
+    let pieces = match read(log) {
         Ok(pieces) => pieces,
         Err(error) => {
             tracing::warn!("what was printed before the start is not known: {error}");
             return Backlog::Found(Vec::new());
         }
     };
-    if question.head.is_empty() {
-        return Backlog::Found(pieces);
-    }
-    let payload: Vec<u8> = pieces.iter().flat_map(|(_, bytes)| bytes).copied().collect();
-    let found = match question.log.file.format {
-        LogFormat::DockerJson => find_overlap(&payload, &docker_view(&question.head)),
-        LogFormat::Cri | LogFormat::K8sFile => find_overlap(&payload, &question.head),
+    let Some(first_ns) = question.first_ns else { return Backlog::Silent(pieces) };
+    let before = |end: i64| pieces.iter().take_while(|(time, _)| *time < end).map(|(_, bytes)| bytes.len()).sum();
+    let certain: usize = before(log.attached_ns);
+    let payload: Vec<u8> = pieces.iter().flat_map(|(_, bytes)| bytes).copied().skip(certain).collect();
+    let head = match log.file.format {
+        LogFormat::DockerJson => docker_view(&question.head),
+        LogFormat::Cri | LogFormat::K8sFile => question.head.as_slice().into(),
     };
-    match found {
-        Some(length) => Backlog::Found(prefix(pieces, length)),
+    match find_overlap(&payload, &head) {
+        Some(at) => Backlog::Found(prefix(pieces, certain + at)),
         None if question.is_last_attempt => {
-            Backlog::Found(pieces.into_iter().take_while(|(time, _)| *time < question.log.attached_ns).collect())
+            let at = first_fit(&payload, &head).map(|at| certain + at);
+            // Not even that: the file holds something else, what a terminal has echoed for example.
+            let length = at.unwrap_or_else(|| before(first_ns.max(log.attached_ns)));
+            Backlog::Found(prefix(pieces, length))
         }
         None => Backlog::NotYet,
     }
 }
 
-fn read(log: &BacklogLog) -> Result<Pieces, crate::source::logfile::ReadError> {
-    // A file that is shorter than what was seen of it is another file.
-    let length = std::fs::metadata(&log.file.path).map_or(0, |metadata| metadata.len());
-    let from = if log.from <= length { log.from } else { 0 };
-    let mut reader = Reader::open(&log.file.path, log.file.format, from)?;
-    let mut pieces = std::collections::VecDeque::new();
+fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
+    let path = &log.file.path;
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut reader = Reader::open_near(path, log.file.format, length.saturating_sub(MAX_FILE))?;
+    let mut pieces = VecDeque::new();
     let mut bytes = 0;
-    while let Some(chunk) = reader.next_chunk()? {
-        if log.stream != Stream::Tty && chunk.stream != log.stream {
+    while let Some(mut chunk) = reader.next_chunk()? {
+        if (log.stream != Stream::Tty && chunk.stream != log.stream) || chunk.time_ns < log.from_ns {
             continue;
+        }
+        if log.stream == Stream::Tty && chunk.payload.ends_with(b"\r\n") {
+            // As it was written: the terminal has added the carriage return.
+            chunk.payload.truncate(chunk.payload.len() - 2);
+            chunk.payload.push(b'\n');
         }
         bytes += chunk.payload.len();
         pieces.push_back((chunk.time_ns, chunk.payload));
@@ -113,3 +145,7 @@ fn prefix(pieces: Pieces, mut length: usize) -> Pieces {
     }
     taken
 }
+
+#[cfg(test)]
+#[path = "backlog_tests.rs"]
+mod tests;

@@ -1,8 +1,6 @@
 //! Whose a captured pipe is: containers by their runtime's files, other programs by what the user selected.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
 
 use forwarder_common::{ExecRecord, PipeKey};
 
@@ -10,31 +8,8 @@ use super::backlog::BacklogLog;
 use super::names::Names;
 use super::reader::ReaderHandle;
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
-use crate::ring::Checkpoint;
 use crate::source::container::select::{self, SelectError, Selected};
 use crate::source::container::{ExecEvent, Named, Namer, Proc, StdioIdentity};
-
-/// Log files of containers and how much of each was there when it was looked at last: what a later run of the
-/// program need not read again.
-#[derive(Clone, Default)]
-pub struct SeenLogs(Arc<Mutex<BTreeSet<PathBuf>>>);
-
-impl SeenLogs {
-    fn insert(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-    }
-
-    /// Each file that still exists, by its checkpoint key, and its present length.
-    pub fn lengths(&self) -> Vec<(String, u64)> {
-        let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.iter().filter_map(|path| Some((log_key(path), std::fs::metadata(path).ok()?.len()))).collect()
-    }
-}
-
-/// Key of a log file in the checkpoint.
-fn log_key(path: &Path) -> String {
-    format!("file:{}", path.display())
-}
 
 /// Names containers for the reader.
 pub struct ContainerNames {
@@ -42,12 +17,11 @@ pub struct ContainerNames {
     proc: Proc,
     /// What is behind each key, for looking at its holders.
     known: HashMap<PipeKey, StdioIdentity>,
-    logs: SeenLogs,
 }
 
 impl ContainerNames {
-    pub fn new(proc: Proc, logs: SeenLogs) -> Self {
-        Self { namer: Namer::new(proc.clone()), proc, known: HashMap::new(), logs }
+    pub fn new(proc: Proc) -> Self {
+        Self { namer: Namer::new(proc.clone()), proc, known: HashMap::new() }
     }
 }
 
@@ -66,9 +40,6 @@ impl Names for ContainerNames {
                 None
             }
             Named::Container(identity) => {
-                if let Some(log) = &identity.log {
-                    self.logs.insert(&log.path);
-                }
                 tracing::debug!(container = identity.name, id = identity.id, pid = exec.process, "captured");
                 let streams = [(Stream::Stdout, exec.is_tty[0]), (Stream::Stderr, exec.is_tty[1])];
                 Some(streams.map(|(stream, is_tty)| {
@@ -93,22 +64,19 @@ impl Names for ContainerNames {
 }
 
 /// Adds the containers that run already. Called when the programs are attached, so that none is missed in between.
-/// With `backlog`, what they printed before comes from their log files, from where the checkpoint says on.
+/// With `backlog`, what they printed before comes from their log files, from that time on (ns since the epoch).
 /// Returns their number.
-pub fn add_running(reader: &ReaderHandle, proc: &Proc, logs: &SeenLogs, backlog: Option<&Checkpoint>) -> usize {
+pub fn add_running(reader: &ReaderHandle, proc: &Proc, backlog: Option<i64>) -> usize {
     let own = own_streams(proc);
     let mut running = Namer::new(proc.clone()).scan_running();
     running.retain(|container| !container.pids.contains(&std::process::id()));
     for container in &running {
         let log = container.identity.log.as_ref();
-        if let Some(log) = log {
-            logs.insert(&log.path);
-        }
         for (stream, identity) in container.stdio.iter().filter(|(_, identity)| !own.contains(identity)) {
-            let log = log.zip(backlog).map(|(file, seen)| BacklogLog {
+            let log = log.zip(backlog).map(|(file, from_ns)| BacklogLog {
                 file: file.clone(),
                 stream: *stream,
-                from: seen.get(&log_key(&file.path)).copied().unwrap_or(0),
+                from_ns,
                 attached_ns: 0,
             });
             let origin = OriginHandle::new(container.identity.origin(*stream));

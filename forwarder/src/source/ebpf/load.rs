@@ -72,6 +72,8 @@ pub struct Capture {
     pub targets: HashMap<MapData, PipeKey, Target>,
     pub dropped: Array<MapData, u64>,
     pub sleeping: SharedFlag,
+    /// A time before the programs were attached, ns since the epoch.
+    pub loaded_ns: i64,
     ebpf: Ebpf,
 }
 
@@ -92,6 +94,8 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
         host_mnt_inum: host_mount_namespace(),
         register_at_exec: u32::from(options.containers),
         wake_above: ring_len as u64 / 4,
+        // The largest record of output may come on top.
+        output_below: (ring_len - forwarder_common::EXEC_RESERVE - 2 * forwarder_common::CHUNK_LEN) as u64,
         max_write: options.max_write.min(forwarder_common::MAX_WRITE),
     };
     let mut ebpf = EbpfLoader::new()
@@ -105,6 +109,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
     let targets = take(&mut ebpf, "TARGETS")?;
     let dropped = take(&mut ebpf, "DROPPED")?;
     let sleeping = sleeping_flag(&mut ebpf)?;
+    let loaded_ns = crate::source::clock::realtime_ns();
     let (hook, refused) = attach_ladder(&mut ebpf, &btf, &types, options.hook)?;
     if options.containers {
         attach_raw(&mut ebpf, "container_exec", "sched_process_exec").map_err(LoadError::Maps)?;
@@ -117,7 +122,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
             .is_ok();
     let uring = if hook.is_pipe_level() { "uring_splice_complete" } else { "uring_complete" };
     let sees_uring = offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, uring, "io_uring_complete").is_ok();
-    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, dropped, sleeping, ebpf })
+    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, dropped, sleeping, loaded_ns, ebpf })
 }
 
 impl Capture {

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
@@ -71,6 +71,8 @@ pub struct CaptureCounters {
     pub skipped_runs: AtomicU64,
     /// Pipes and terminals that are captured now.
     pub targets: AtomicU64,
+    /// What was written before this time, ns since the epoch, has been taken from the rings.
+    pub until_ns: AtomicI64,
 }
 
 /// A text that the kernel printed, with CLOCK_MONOTONIC in ns.
@@ -81,7 +83,7 @@ pub enum Control {
     /// Capture this pipe or terminal from now on. `process`: its end ends the stream. `log`: what was written
     /// before is in this file.
     Add { key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog> },
-    /// Answer when everything that was ordered before is done.
+    /// What runs already has been added. Answer when everything that was ordered before is done.
     Confirm(Sender<()>),
     /// Hand on what there is and end.
     Stop,
@@ -100,7 +102,7 @@ impl ReaderHandle {
         self.tell(Control::Add { key, origin, process, log });
     }
 
-    /// Waits until what was added is captured.
+    /// What runs already has been added: waits until it is captured. The namer's names are used from then on.
     pub fn confirm(&self) {
         let (done, confirmed) = unbounded();
         self.tell(Control::Confirm(done));
@@ -152,6 +154,7 @@ pub fn start(
             streams: HashMap::new(),
             processes: HashMap::new(),
             to_watch: Vec::new(),
+            early_names: Some(Vec::new()),
             next_process: FIRST_PROCESS,
             next_target: Capture::first_target_id(),
             console,
@@ -199,6 +202,10 @@ struct State {
     processes: HashMap<u64, Watched>,
     /// Processes of exec records of this round, with their targets.
     to_watch: Vec<(u32, Vec<u32>)>,
+    /// Names that came before all that runs already was added; `None` afterwards. What is executed in a container
+    /// that runs already looks like its start, and who has ended can't be told from the first process: what was added
+    /// is more reliable, and has a backlog.
+    early_names: Option<Vec<(u32, OriginHandle)>>,
     next_process: u64,
     next_target: u32,
     console: Option<Sender<ConsoleText>>,
@@ -289,13 +296,21 @@ impl Reader {
     fn drain(&mut self) -> bool {
         self.state.clock = WallClock::now();
         self.state.round += 1;
-        let mut found = false;
+        let begun_ns = realtime_ns();
+        let (mut found, mut emptied) = (false, true);
         for ring in &mut self.rings {
-            for _ in 0..RING_TURN {
-                let Some(item) = ring.next() else { break };
+            let mut left = RING_TURN;
+            while left > 0
+                && let Some(item) = ring.next()
+            {
+                left -= 1;
                 found = true;
                 self.state.on_record(&item);
             }
+            emptied &= left > 0;
+        }
+        if emptied {
+            self.state.counters.until_ns.store(begun_ns, Ordering::Relaxed);
         }
         found
     }
@@ -334,7 +349,10 @@ impl Reader {
         loop {
             match self.orders.try_recv() {
                 Ok(Control::Add { key, origin, process, log }) => self.add(key, origin, process, log),
-                Ok(Control::Confirm(done)) => drop(done),
+                Ok(Control::Confirm(done)) => {
+                    self.state.use_early_names();
+                    drop(done);
+                }
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
             }
@@ -342,27 +360,34 @@ impl Reader {
     }
 
     fn add(&mut self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
-        let id = self.state.next_target;
+        let mut id = self.state.next_target;
         let target = Target { id, ..Target::default() };
-        let flags = u64::from(aya_obj::generated::BPF_NOEXIST);
-        // A pipe that is known already (registered at exec, or stdout and stderr in one) keeps its stream.
-        if let Err(error) = self.capture.targets.insert(key, target, flags) {
-            if self.capture.targets.get(&key, 0).is_err() {
-                tracing::warn!("{} can't be captured: {error}", origin.origin().name);
-            }
+        let mut attached_ns = realtime_ns();
+        match self.capture.targets.insert(key, target, u64::from(aya_obj::generated::BPF_NOEXIST)) {
+            Ok(()) => self.state.next_target += 1,
+            // Something was executed in the container since the programs were attached, which looked like the start
+            // of a container: the pipe is captured since then, under the kernel's number.
+            Err(error) => match self.capture.targets.get(&key, 0) {
+                Ok(target) => (id, attached_ns) = (target.id, self.capture.loaded_ns),
+                Err(_) => return tracing::warn!("{} can't be captured: {error}", origin.origin().name),
+            },
+        }
+        let fresh = self.state.new_stream(key);
+        let captured = self.state.streams.entry(id).or_insert(fresh);
+        // Stdout and stderr in one pipe are one stream, under the first name.
+        if captured.is_known() {
             return;
         }
-        self.state.next_target += 1;
-        let mut captured = self.state.new_stream(key);
+        captured.key = key;
+        // The namer may have said that what was executed is not the container's first process.
+        captured.ending = Ending::No;
         match log {
-            None => captured.stream.name(origin, &mut |_, _| {}),
-            Some(log) => {
-                let log = BacklogLog { attached_ns: realtime_ns(), ..log };
-                captured.backlog =
-                    Some((Pending { log, attempts: 0, ask_at: Instant::now() + backlog::INTERVAL }, origin));
+            None => {
+                let (output, counters) = (&mut self.state.output, &self.state.counters);
+                captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
             }
+            Some(log) => captured.backlog = Some((Pending::new(BacklogLog { attached_ns, ..log }), origin)),
         }
-        self.state.streams.insert(id, captured);
         if let Some(process) = process {
             self.state.watch(process, vec![id], &self.poll);
         }
@@ -486,6 +511,7 @@ impl Reader {
 
     fn finish(&mut self) {
         while self.drain() {}
+        self.state.use_early_names();
         self.state.ask_for_backlogs(true);
         // Streams that nobody has named yet: the namer answers every question, in order.
         while self.state.has_unnamed() {
@@ -588,14 +614,10 @@ impl State {
 
     fn on_answer(&mut self, answer: Answer) {
         match answer {
-            Answer::Named { target, origin } => {
-                let Some(captured) = self.streams.get_mut(&target) else { return };
-                if captured.is_known() {
-                    return;
-                }
-                let (output, counters) = (&mut self.output, &self.counters);
-                captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
-            }
+            Answer::Named { target, origin } => match &mut self.early_names {
+                Some(early) => early.push((target, origin)),
+                None => self.on_name(target, origin),
+            },
             Answer::Rejected { target } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !captured.is_known()
@@ -603,15 +625,7 @@ impl State {
                     captured.ending = Ending::Rejected;
                 }
             }
-            Answer::Backlog { target, backlog: Backlog::Found(before) } => {
-                let Some(captured) = self.streams.get_mut(&target) else { return };
-                let Some((_, origin)) = captured.backlog.take() else { return };
-                let (output, counters) = (&mut self.output, &self.counters);
-                captured
-                    .stream
-                    .name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
-            }
-            Answer::Backlog { backlog: Backlog::NotYet, .. } => {}
+            Answer::Backlog { target, backlog } => self.on_backlog(target, backlog),
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
@@ -622,6 +636,43 @@ impl State {
         }
     }
 
+    fn use_early_names(&mut self) {
+        for (target, origin) in self.early_names.take().into_iter().flatten() {
+            self.on_name(target, origin);
+        }
+    }
+
+    fn on_name(&mut self, target: u32, origin: OriginHandle) {
+        let Some(captured) = self.streams.get_mut(&target) else { return };
+        if captured.is_known() {
+            return;
+        }
+        let (output, counters) = (&mut self.output, &self.counters);
+        captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
+    }
+
+    fn on_backlog(&mut self, target: u32, backlog: Backlog) {
+        let Some(captured) = self.streams.get_mut(&target) else { return };
+        let Some((pending, _)) = &mut captured.backlog else { return };
+        let before = match backlog {
+            Backlog::NotYet => return,
+            Backlog::Found(before) => before,
+            Backlog::Silent(before) => {
+                let length = backlog::length(&before);
+                // What was captured since the question may be in the file as well, and what was on its way then may
+                // not be in it yet.
+                let is_same = pending.silent.replace(length) == Some(length);
+                if captured.stream.first_ns.is_some() || !(is_same || pending.attempts >= backlog::ATTEMPTS) {
+                    return;
+                }
+                before
+            }
+        };
+        let Some((_, origin)) = captured.backlog.take() else { return };
+        let (output, counters) = (&mut self.output, &self.counters);
+        captured.stream.name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
+    }
+
     /// Asks the namer for the backlogs whose time has come; for all of them, and for the last time, where `now`.
     fn ask_for_backlogs(&mut self, now: bool) {
         for (target, captured) in &mut self.streams {
@@ -630,12 +681,13 @@ impl State {
                 continue;
             }
             pending.ask_at = Instant::now() + backlog::INTERVAL;
-            pending.attempts += 1;
+            pending.attempts = if now { backlog::ATTEMPTS } else { pending.attempts + 1 };
             let question = BacklogQuestion {
                 target: *target,
                 log: pending.log.clone(),
+                first_ns: captured.stream.first_ns,
                 head: captured.stream.head(backlog::HEAD_BYTES),
-                is_last_attempt: now || pending.attempts >= backlog::ATTEMPTS,
+                is_last_attempt: pending.attempts >= backlog::ATTEMPTS,
             };
             let _ = self.questions.send(Question::Backlog(question));
         }

@@ -14,6 +14,10 @@ use crate::source::framer::{Framed, Framer};
 /// Writes of different threads to one pipe within this time may have been in the other order.
 const OVERLAP_WINDOW_NS: i64 = 50_000;
 
+/// Bytes that are kept of the start of a stream of which more is held than the bound allows: enough to find it in its
+/// log file.
+const LOST_HEAD_BYTES: usize = 64 << 10;
+
 /// Bounds of one stream, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
@@ -43,10 +47,14 @@ pub struct Stream {
     origin: Option<OriginHandle>,
     held: VecDeque<Piece>,
     held_bytes: usize,
+    /// What [`Stream::head`] was when the oldest of what is held was given up.
+    lost_head: Option<Vec<u8>>,
     framer: Framer,
     last: Option<(u32, i64)>,
     /// When something last came, ns since the epoch.
     pub active_ns: i64,
+    /// When something first came, ns since the epoch.
+    pub first_ns: Option<i64>,
 }
 
 impl Stream {
@@ -60,9 +68,11 @@ impl Stream {
             origin: None,
             held: VecDeque::new(),
             held_bytes: 0,
+            lost_head: None,
             framer: Framer::new(limits.max_line),
             last: None,
             active_ns: 0,
+            first_ns: None,
         }
     }
 
@@ -87,6 +97,7 @@ impl Stream {
     /// A chunk at `offset`. One that is in order, the common case, is not copied.
     pub fn data(&mut self, offset: u64, time_ns: i64, thread: u32, bytes: &[u8], out: &mut Out<'_>) {
         self.active_ns = time_ns;
+        self.first_ns.get_or_insert(time_ns);
         if offset > self.delivered {
             self.wait(offset, Piece::Data { time_ns, thread, bytes: bytes.to_vec() }, bytes.len(), out);
             return;
@@ -101,6 +112,7 @@ impl Stream {
     /// `bytes` at `offset` that were written and could not be read.
     pub fn gap(&mut self, offset: u64, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
         self.active_ns = time_ns;
+        self.first_ns.get_or_insert(time_ns);
         if offset > self.delivered {
             self.wait(offset, Piece::Gap { time_ns, bytes }, 0, out);
             return;
@@ -143,6 +155,7 @@ impl Stream {
     pub fn name(&mut self, origin: OriginHandle, out: &mut Out<'_>) {
         self.origin = Some(origin);
         self.held_bytes = 0;
+        self.lost_head = None;
         for piece in std::mem::take(&mut self.held) {
             match piece {
                 Piece::Data { time_ns, thread, bytes } => self.accept(time_ns, thread, &bytes, Flags::NONE, out),
@@ -159,8 +172,11 @@ impl Stream {
         self.name(origin, out);
     }
 
-    /// The first bytes that are held, without a gap, at most `limit`.
+    /// The first bytes that came, up to a gap, at most `limit`. Of a stream without a name.
     pub fn head(&self, limit: usize) -> Vec<u8> {
+        if let Some(head) = &self.lost_head {
+            return head.clone();
+        }
         let mut head = Vec::new();
         for piece in &self.held {
             match piece {
@@ -231,6 +247,9 @@ impl Stream {
 
     /// The oldest of what is held becomes a gap when it is too much.
     fn bound_held(&mut self) {
+        if self.held_bytes > self.limits.hold && self.lost_head.is_none() {
+            self.lost_head = Some(self.head(LOST_HEAD_BYTES));
+        }
         let mut lost = 0;
         let mut time = 0;
         while self.held_bytes > self.limits.hold {
@@ -305,6 +324,17 @@ mod tests {
         stream.name(origin(), &mut |_, framed| collect(&mut seen, framed));
         stream.flush(&mut |_, framed| collect(&mut seen, framed));
         assert_eq!((seen.0.len() as u64 + seen.1, seen.1), (2000, 1000));
+    }
+
+    #[test]
+    fn the_head_outlives_what_is_given_up() {
+        let mut stream = Stream::new(LIMITS, 0);
+        let letters = (b'a'..=b'z').map(|letter| [letter; 100]).collect::<Vec<_>>();
+        for (index, bytes) in letters.iter().enumerate() {
+            stream.data(index as u64 * 100, 7 + index as i64, 1, bytes, &mut |_, _| {});
+        }
+        assert_eq!(stream.head(250)[..200], letters[..2].concat());
+        assert_eq!(stream.first_ns, Some(7));
     }
 
     proptest! {

@@ -56,6 +56,29 @@ pub fn find_overlap(file: &[u8], captured: &[u8]) -> Option<usize> {
     only
 }
 
+/// Length of the shortest prefix of `file` after which `file` and `captured` agree over their whole common length, which
+/// is at least one byte. A guess, for where [`find_overlap`] has none: content that repeats has fitted before, and
+/// content that is short may fit by chance.
+pub fn first_fit(file: &[u8], captured: &[u8]) -> Option<usize> {
+    if captured.is_empty() {
+        return None;
+    }
+    let failure = failure_table(captured);
+    let mut matched = 0;
+    for (at, &byte) in file.iter().enumerate() {
+        while matched > 0 && captured[matched] != byte {
+            matched = failure[matched - 1];
+        }
+        if captured[matched] == byte {
+            matched += 1;
+        }
+        if matched == captured.len() {
+            return Some(at + 1 - matched);
+        }
+    }
+    (matched > 0).then(|| file.len() - matched)
+}
+
 /// `table[i]`: length of the longest proper prefix of `text` that ends at `i`.
 fn failure_table(text: &[u8]) -> Vec<usize> {
     let mut table = vec![0; text.len()];
@@ -130,6 +153,15 @@ mod tests {
         assert_eq!(find_overlap(&old, &captured), Some(lines(30..40).len()), "all that there is to see");
         let grown = [&old[..], &captured[..300]].concat();
         assert_eq!(find_overlap(&grown, &captured), Some(old.len()));
+    }
+
+    #[test]
+    fn the_first_place_that_fits_where_none_is_certain() {
+        assert_eq!(first_fit(b"tick 1\ntick 2\n", b"tick 2\n"), Some(7));
+        assert_eq!(first_fit(b"tick 1\ntick 2\n", b"tick 2\ntick 3\n"), Some(7), "the capture is ahead");
+        assert_eq!(first_fit(b"tick\ntick\ntick\n", b"tick\n"), Some(0));
+        assert_eq!(first_fit(b"tick 1\n", b"tock"), None);
+        assert_eq!((first_fit(b"", b"tick"), first_fit(b"tick", b"")), (None, None));
     }
 
     #[test]

@@ -50,6 +50,19 @@ impl Reader {
         Ok(Self { path: path.to_owned(), format, file, offset, skipped: 0, line: Vec::new() })
     }
 
+    /// Opens a file and goes to the first line that begins at `offset` or after it.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn open_near(path: &Path, format: LogFormat, offset: u64) -> Result<Self, ReadError> {
+        // From the byte before: where that ends a line, the line at `offset` is whole.
+        let mut reader = Self::open(path, format, offset.saturating_sub(1))?;
+        if offset > 0 {
+            reader.offset += reader.read_line()?.unwrap_or(0);
+        }
+        Ok(reader)
+    }
+
     /// Offset after the last complete line that was read, skipped ones included.
     pub fn offset(&self) -> u64 {
         self.offset

@@ -53,6 +53,24 @@ fn an_unfinished_line_waits_for_its_end() {
 }
 
 #[test]
+fn a_reader_that_is_opened_near_an_offset_begins_with_a_whole_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let line = format!("{TIME} stdout F one\n");
+    fs::write(&path, line.replace("one", "1st") + &line).unwrap();
+    let first_at = |offset: usize| {
+        let mut reader = Reader::open_near(&path, LogFormat::Cri, offset as u64).unwrap();
+        (reader.next_chunk().unwrap().map(|chunk| chunk.payload), reader.offset(), reader.skipped())
+    };
+    let end = 2 * line.len() as u64;
+    assert_eq!(first_at(0).0.unwrap(), b"1st\n");
+    for offset in [1, line.len() - 1, line.len()] {
+        assert_eq!(first_at(offset), (Some(b"one\n".to_vec()), end, 0), "{offset}");
+    }
+    assert_eq!(first_at(line.len() + 1), (None, end, 0));
+}
+
+#[test]
 fn rotated_files_come_first_and_oldest_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("0.log");

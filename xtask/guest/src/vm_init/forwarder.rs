@@ -72,6 +72,11 @@ impl Forwarder {
         }
     }
 
+    /// A line of its log so far that holds `part`.
+    pub fn said(&self, part: &str) -> Option<&str> {
+        self.seen.iter().map(String::as_str).find(|line| line.contains(part))
+    }
+
     pub fn pid(&self) -> Result<Pid> {
         i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")
     }

@@ -71,6 +71,7 @@ fn work() -> anyhow::Result<()> {
     for rung in &settings.rungs {
         bench::run_rung(rung, &settings, &mut out)?;
     }
+    bench::run_denied(&settings, &mut out)?;
     machine::print(&mut out, "END")?;
     Ok(())
 }

@@ -1,0 +1,224 @@
+//! What a container printed before Ringward started comes from its log file, what it prints afterwards from the
+//! capture: together every line exactly once and in order, wherever the one ends and the other begins.
+#![cfg(feature = "ebpf")]
+
+#[path = "container_naming/cri.rs"]
+mod cri;
+mod harness;
+/// What `cri.rs` runs its commands by.
+mod host {
+    pub use crate::harness::process::output as run;
+}
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use harness::containerd::Containerd;
+use harness::docker::Docker;
+use harness::process::output;
+use harness::receiver::{Receiver, Record};
+use harness::ringward::Ringward;
+use harness::{Machine, PATIENCE, image};
+
+/// Lines that are printed before Ringward is started.
+const BEFORE: usize = 1000;
+
+/// A thousand numbered lines at once; then `more`, which knows `print`, as long as `condition` holds.
+fn script(condition: &str, more: &str) -> String {
+    format!(
+        "i=0; print() {{ echo \"line $i\"; i=$((i+1)); }}; \
+         while [ $i -lt {BEFORE} ]; do print; done; while {condition}; do {more}; done"
+    )
+}
+
+/// Ten lines each 20 ms or so. `sleep` is a program: something is executed in the container all the time.
+const BUSY: &str = "print; print; print; print; print; print; print; print; print; print; sleep 0.02";
+/// One short line now and then: nothing that could be recognised by its content.
+const SLOW: &str = "print; sleep 0.4";
+/// Nothing until it is asked for it.
+const QUIET: &str = "sleep 0.1; if [ -e /flag/print ]; then rm /flag/print; print; fi";
+
+/// A container with a log file, wherever it is.
+struct Printing {
+    flag: tempfile::TempDir,
+    log: PathBuf,
+}
+
+impl Printing {
+    fn flag() -> tempfile::TempDir {
+        let flag = harness::folder();
+        std::fs::write(flag.path().join("on"), "").unwrap();
+        flag
+    }
+
+    /// Lines in its log file.
+    fn logged(&self) -> usize {
+        std::fs::read(&self.log).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
+    }
+
+    #[track_caller]
+    fn wait_for(&self, lines: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.logged() < lines {
+            assert!(Instant::now() < deadline, "{} of {lines} lines are in {}", self.logged(), self.log.display());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its last line has been written, and the runtime has logged it; how many there are.
+    fn end(&self) -> usize {
+        std::fs::remove_file(self.flag.path().join("on")).unwrap();
+        let mut before = 0;
+        // Longer than any pause between two lines.
+        while self.logged() != before {
+            before = self.logged();
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        before
+    }
+}
+
+#[track_caller]
+fn docker_prints(docker: &Docker, name: &str, more: &str, extra: &[&str]) -> Printing {
+    let flag = Printing::flag();
+    let volume = format!("{}:/flag", flag.path().display());
+    let mut run = docker.docker();
+    run.args(["run", "--detach", "--network", "none", "--name", name, "--volume", &volume]).args(extra);
+    let id = output(run.args([image::NAME, "sh", "-c", &script("[ -e /flag/on ]", more)]));
+    let id = id.trim();
+    let log = docker.data_root().join("containers").join(id).join(format!("{id}-json.log"));
+    let printing = Printing { flag, log };
+    printing.wait_for(BEFORE);
+    printing
+}
+
+fn of(records: &[Record], name: &str) -> Vec<String> {
+    records.iter().filter(|record| record.service == name).map(|record| record.msg.clone()).collect()
+}
+
+fn lines(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("line {number}")).collect()
+}
+
+/// Every line once and in order, or where that ends.
+#[track_caller]
+fn exactly_once(receiver: &Receiver, name: &str, count: usize, log: &[String]) {
+    receiver.wait(PATIENCE, |records| of(records, name).len() >= count);
+    let seen = receiver.with(|records| of(records, name));
+    let wrong = seen.iter().zip(lines(count)).position(|(seen, line)| *seen != line);
+    if let Some(at) = wrong {
+        let around = &seen[at.saturating_sub(2)..(at + 5).min(seen.len())];
+        panic!("{name}, {count} lines: {around:?} came; log:\n{}", log.join("\n"));
+    }
+    assert_eq!(seen.len(), count, "{name}: the last is {:?}; log:\n{}", seen.last(), log.join("\n"));
+}
+
+#[track_caller]
+fn is_whole(name: &str, printing: &Printing, then: impl FnOnce(&Printing)) {
+    let receiver = Receiver::tcp().unwrap();
+    let ringward = Ringward::start(&["--to", &receiver.url(), "--no-kernel"]);
+    then(printing);
+    let count = printing.end();
+    exactly_once(&receiver, name, count, &ringward.log());
+    ringward.stop();
+    assert!(receiver.wait_closed(PATIENCE));
+    exactly_once(&receiver, name, count, &[]);
+}
+
+#[test]
+fn docker_that_goes_on_printing() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "busy", BUSY, &[]);
+    let before = printing.logged();
+    is_whole("busy", &printing, |printing| printing.wait_for(before + 500));
+}
+
+#[test]
+fn docker_that_prints_now_and_then() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "slow", SLOW, &[]);
+    is_whole("slow", &printing, |_| std::thread::sleep(Duration::from_secs(3)));
+}
+
+/// What nobody adds to comes as well, and what is added long afterwards comes behind it.
+#[test]
+fn docker_that_has_fallen_silent() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "quiet", QUIET, &[]);
+    is_whole("quiet", &printing, |printing| {
+        std::thread::sleep(Duration::from_secs(2));
+        std::fs::write(printing.flag.path().join("print"), "").unwrap();
+        printing.wait_for(BEFORE + 1);
+    });
+}
+
+/// The log file has what the terminal has made of the lines.
+#[test]
+fn docker_on_a_terminal() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "terminal", BUSY, &["--tty"]);
+    let before = printing.logged();
+    let receiver = Receiver::tcp().unwrap();
+    let ringward = Ringward::start(&["--to", &receiver.url(), "--no-kernel"]);
+    printing.wait_for(before + 500);
+    let count = printing.end();
+    exactly_once(&receiver, "terminal", count, &ringward.log());
+    ringward.stop();
+}
+
+/// A second Ringward goes on where the first one ended, from the log file.
+#[test]
+fn docker_while_ringward_is_restarted() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "restarted", BUSY, &[]);
+    let receiver = Receiver::tcp().unwrap();
+    let arguments = ["--to", &receiver.url(), "--no-kernel"];
+    let first = Ringward::start(&arguments);
+    printing.wait_for(printing.logged() + 300);
+    let (_, state) = first.stop_keeping_state();
+    printing.wait_for(printing.logged() + 300);
+    let second = Ringward::start_in(state, &arguments);
+    printing.wait_for(printing.logged() + 300);
+    let count = printing.end();
+    receiver.wait(PATIENCE, |records| of(records, "restarted").last() == lines(count).last());
+    second.stop();
+    assert!(receiver.wait_closed(PATIENCE));
+    let mut seen = receiver.with(|records| of(records, "restarted"));
+    // What the first one captured and Docker stamped after it had ended comes twice: some milliseconds of output.
+    let total = seen.len();
+    seen.dedup();
+    let numbers = |line: &String| line.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
+    let mut sorted = seen.iter().filter_map(numbers).collect::<Vec<_>>();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted, (0..count).collect::<Vec<_>>(), "some line is missing");
+    assert!(total - count <= 20, "{} of {count} lines came twice", total - count);
+}
+
+/// As a kubelet would have it: a pod, and the container's log file in the pod's folder.
+#[test]
+fn cri_that_goes_on_printing() {
+    let Some(_machine) = Machine::claim() else { return };
+    let containerd = Containerd::start_with_cri();
+    let uid = "1d0c9c1a-94d3-4a7e-8c1c-6f4d7b6c2e19";
+    let logs = containerd.folder().join(format!("pods/shop_web-0_{uid}"));
+    let calls = containerd.folder().join("cri");
+    [&logs, &calls].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
+    let cri = cri::Cri { socket: containerd.socket(), directory: calls };
+    let pod = cri::Pod { name: "web-0", uid, namespace: "shop", log_directory: &logs };
+    let sandbox = cri.run_pod_sandbox(&pod);
+    let printing = Printing { flag: Printing::flag(), log: logs.join("app/0.log") };
+    let id = cri.start_container(&pod, &sandbox, "app", image::NAME, &script("true", BUSY));
+    printing.wait_for(BEFORE);
+    let before = printing.logged();
+    is_whole("app", &printing, |printing| {
+        printing.wait_for(before + 500);
+        containerd.kill("k8s.io", &id);
+    });
+    cri.remove_pod_sandbox(&sandbox);
+}
