@@ -4,6 +4,7 @@
 //! tools, a process, a table of results, an exit status. It refuses to guess: what it cannot install is named
 //! together with the command that would. It holds no product code and the product does not depend on it.
 
+mod bench;
 mod command;
 mod layers;
 mod pins;
@@ -39,6 +40,8 @@ enum Subcommands {
     Test(test::Options),
     /// Boot Debian's kernels under qemu and run the scenario list on every rung of the hook ladder
     Vm(vm::Options),
+    /// Measure, each figure beside its bar: `bench e2e`
+    Bench(bench::Options),
     /// Check which folder imports which, where `unsafe` may be, and the length of files
     LintLayers,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Subcommands::Run(options) => run::run(&options),
         Subcommands::Test(options) => test::run(&options),
         Subcommands::Vm(options) => vm::run(&options),
+        Subcommands::Bench(options) => bench::run(&options),
         Subcommands::LintLayers => layers::run(),
     };
     result.unwrap_or_else(|error| {

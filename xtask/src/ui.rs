@@ -24,9 +24,18 @@ pub enum Colour {
     Grey = 90,
 }
 
-/// `text` in colour where stderr shows colours, else as it is.
+/// `text`, which will go to stderr, in colour where that shows colours, else as it is.
 pub fn paint(colour: Colour, text: &str) -> String {
-    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+    paint_on(&std::io::stderr(), colour, text)
+}
+
+/// The same for stdout.
+pub fn paint_out(colour: Colour, text: &str) -> String {
+    paint_on(&std::io::stdout(), colour, text)
+}
+
+fn paint_on(stream: &impl IsTerminal, colour: Colour, text: &str) -> String {
+    if stream.is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         format!("\x1b[1;{}m{text}\x1b[0m", colour as u8)
     } else {
         text.to_owned()

@@ -162,7 +162,7 @@ document! {
         retry: Retry,
 
         /// TCP: how much is sent again after a connection broke in a way that does not prove what the receiver had
-        /// read. `auto` is twice the largest window that the receiver offered, at least 256KiB. A smaller value means
+        /// read. `auto` is up to twice the largest window that the receiver offered, at least 256KiB. Less means
         /// fewer doubled records, and gives up the promise that nothing is missing.
         resend_window: Auto<Bytes> = "auto",
 

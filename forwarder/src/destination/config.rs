@@ -26,7 +26,7 @@ pub struct DestinationConfig {
     pub silence_timeout: Duration,
     /// Silence after which an idle TCP peer is asked whether it is still there.
     pub keepalive: Duration,
-    /// Bytes before the last acknowledged one that are sent again after a reset. `None`: twice the largest
+    /// Bytes before the last acknowledged one that are sent again after a reset. `None`: up to twice the largest
     /// window that the receiver offered, at least 256 KiB. A smaller value gives up the promise that
     /// nothing is missing that the receiver had not read.
     pub resend_window: Option<u64>,

@@ -1,15 +1,24 @@
 //! Fills one batch. Owned by one thread; sealed when full or when its sources have nothing more to give.
+//!
+//! Batches lie one after the other in blocks of one size, and a block is freed when the last of its batches is. A buffer
+//! for each batch, as large as that happens to be, would cost a copy, and several times the memory: an allocator keeps
+//! each size apart, and for each as much as was ever needed of it.
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
+use bytes::{BufMut, BytesMut};
 
 use super::batch::{Batch, FieldValue};
 use super::flags::Flags;
 use super::layout::{self, FIELD_LEN, HEADER_LEN, MAX_BATCH_BYTES, ORIGIN_LEN, RECORD_LEN, put};
 use super::level::Level;
 use super::origin::{OriginHandle, OriginId};
-use super::pool::Pool;
+
+/// Room at the end of a block for what is known only when a batch is sealed (its origins), as a part of the capacity.
+const SLACK: usize = 16;
+/// A rest of a block that is smaller than this part of the capacity is left over.
+const LEAST_REST: usize = 8;
+const LEAST_BLOCK: usize = 1024;
 
 /// What a record says besides its body and its fields.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +48,8 @@ impl RecordMeta {
 
 /// Collects records for one batch.
 pub struct BatchBuilder {
-    pool: Pool,
-    /// Header, then the byte arena; the tables are appended by [`BatchBuilder::seal`].
-    data: Vec<u8>,
+    /// The rest of the block. Header, then the byte arena; the tables are appended by [`BatchBuilder::seal`].
+    data: BytesMut,
     records: Vec<u8>,
     fields: Vec<u8>,
     origins: Vec<OriginHandle>,
@@ -54,12 +62,10 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// A builder whose buffers hold `capacity` bytes of bodies before they grow.
+    /// A builder of batches of up to about `capacity` bytes, its tables included.
     pub fn new(capacity: usize) -> Self {
-        let pool = Pool::new();
         Self {
-            data: start(&pool, capacity),
-            pool,
+            data: block(capacity),
             records: Vec::new(),
             fields: Vec::new(),
             origins: Vec::new(),
@@ -85,9 +91,9 @@ impl BatchBuilder {
         self.data.len() + self.records.len() + self.fields.len()
     }
 
-    /// Whether the batch has reached its capacity and should be sealed.
+    /// Whether the batch has reached its capacity, or the end of its block, and should be sealed.
     pub fn is_full(&self) -> bool {
-        self.byte_len() >= self.capacity
+        self.byte_len() + self.capacity / SLACK >= self.capacity.min(self.data.capacity())
     }
 
     /// Appends a record without fields of its own.
@@ -113,6 +119,7 @@ impl BatchBuilder {
         } else {
             body
         };
+        self.make_room(body.len() + RECORD_LEN);
         let first_field = self.fields.len() / FIELD_LEN;
         for (key, value) in fields {
             self.push_field(key.as_bytes(), value);
@@ -142,22 +149,17 @@ impl BatchBuilder {
 
     /// The finished batch; the builder is empty afterwards and can be filled again.
     pub fn seal(&mut self) -> Batch {
-        let mut data = std::mem::take(&mut self.data);
-        self.assemble(&mut data);
-        let batch = if data.len() * 2 < data.capacity() {
-            // The ring accounts what a batch occupies: one that was sealed early must not keep its slack, and the
-            // buffer is used for the next.
-            let exact = data.to_vec();
-            data.clear();
-            data.resize(HEADER_LEN, 0);
-            self.data = data;
-            let capacity = exact.len();
-            Batch::assembled(Bytes::from(exact), capacity)
+        self.assemble();
+        let data = self.data.split().freeze();
+        let mut occupied = data.len();
+        if self.data.capacity() < (self.capacity / LEAST_REST).max(HEADER_LEN + RECORD_LEN) {
+            // The ring accounts what a batch occupies: what it leaves over at the end of the block, too.
+            occupied += self.data.capacity();
+            self.data = block(self.capacity);
         } else {
-            let capacity = data.capacity();
-            self.data = start(&self.pool, self.capacity);
-            Batch::assembled(self.pool.share(data), capacity)
-        };
+            self.data.resize(HEADER_LEN, 0);
+        }
+        let batch = Batch::assembled(data, occupied);
         self.records.clear();
         self.fields.clear();
         self.origins.clear();
@@ -168,7 +170,8 @@ impl BatchBuilder {
     }
 
     /// Puts the tables behind the arena and fills the header.
-    fn assemble(&self, data: &mut Vec<u8>) {
+    fn assemble(&mut self) {
+        let mut data = std::mem::take(&mut self.data);
         let arena = data.len() - HEADER_LEN;
         let texts: usize = self.origins.iter().map(|origin| origin.text().len()).sum();
         data.reserve(self.records.len() + self.fields.len() + self.origins.len() * ORIGIN_LEN + texts);
@@ -187,17 +190,28 @@ impl BatchBuilder {
         }
         let total = to_u32(data.len());
         let flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
-        put(data, 0, &layout::MAGIC);
-        put(data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
-        put(data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());
-        put(data, layout::AT_FLAGS, &flags.to_le_bytes());
-        put(data, layout::AT_TOTAL, &total.to_le_bytes());
-        put(data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
-        put(data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
-        put(data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
-        put(data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
-        put(data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
-        put(data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
+        put(&mut data, 0, &layout::MAGIC);
+        put(&mut data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
+        put(&mut data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());
+        put(&mut data, layout::AT_FLAGS, &flags.to_le_bytes());
+        put(&mut data, layout::AT_TOTAL, &total.to_le_bytes());
+        put(&mut data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
+        put(&mut data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
+        put(&mut data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
+        put(&mut data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
+        put(&mut data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
+        put(&mut data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
+        self.data = data;
+    }
+
+    /// Another block where `more` bytes don't fit into this one: larger than others only for a record that is.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.byte_len() + more + self.capacity / SLACK;
+        if needed > self.data.capacity() {
+            let mut larger = BytesMut::with_capacity(needed.next_power_of_two().max(self.capacity));
+            larger.extend_from_slice(&self.data);
+            self.data = larger;
+        }
     }
 
     fn push_field(&mut self, key: &[u8], value: &FieldValue<'_>) {
@@ -215,7 +229,7 @@ impl BatchBuilder {
             }
             FieldValue::Integer(number) => {
                 use std::io::Write;
-                write!(self.data, "{number}").expect("writing to memory does not fail");
+                write!((&mut self.data).writer(), "{number}").expect("writing to memory does not fail");
                 layout::KIND_JSON
             }
         };
@@ -244,10 +258,9 @@ impl BatchBuilder {
     }
 }
 
-/// A buffer for a batch of `capacity`: the last record and the origins come on top of it, most often within the
-/// slack, so that sealing does not move the bytes.
-fn start(pool: &Pool, capacity: usize) -> Vec<u8> {
-    let mut data = pool.take(HEADER_LEN + capacity + capacity / 16);
+/// A block with the header of its first batch.
+fn block(capacity: usize) -> BytesMut {
+    let mut data = BytesMut::with_capacity(capacity.max(LEAST_BLOCK));
     data.resize(HEADER_LEN, 0);
     data
 }

@@ -13,7 +13,6 @@ mod layout;
 mod level;
 mod loss;
 mod origin;
-mod pool;
 mod validate;
 
 pub use batch::{Batch, FieldValue, Record};

@@ -43,12 +43,17 @@ pub fn boot_all(options: &Options) -> Result<Vec<Row>> {
         .collect()
 }
 
-/// The static binaries, in a target folder of their own: other flags must not throw out the ordinary build.
+/// The static binaries.
 fn build() -> Result<()> {
-    let triple = workspace::host_triple()?;
     ui::doing("building the static binaries");
+    build_static(&["-p", "ringward", "-p", "ringward-guest", "--bins"])
+}
+
+/// Builds into [`binaries`]: in a target folder of its own, because other flags must not throw out the ordinary build.
+pub fn build_static(what: &[&str]) -> Result<()> {
+    let triple = workspace::host_triple()?;
     let mut cargo = workspace::cargo(&["build", "--quiet", "--profile", "vm", "--target", &triple]);
-    cargo.args(["-p", "ringward", "-p", "ringward-guest", "--bins", "--target-dir"]).arg(folder()?.join("build"));
+    cargo.args(what).arg("--target-dir").arg(folder()?.join("build"));
     // For this target only: build scripts (and the eBPF build that one of them starts) have flags of their own.
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     cargo.env(variable, "-C target-feature=+crt-static").env_remove("RUSTFLAGS");
@@ -61,6 +66,6 @@ fn folder() -> Result<std::path::PathBuf> {
 }
 
 /// Where the static binaries are.
-fn binaries() -> Result<std::path::PathBuf> {
+pub fn binaries() -> Result<std::path::PathBuf> {
     Ok(folder()?.join("build").join(workspace::host_triple()?).join("vm"))
 }

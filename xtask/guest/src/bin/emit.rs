@@ -11,18 +11,26 @@
 //! emit slowly PIECE              one numbered line of 199 bytes, PIECE bytes a write
 //! emit binary                    NUL, control characters, invalid UTF-8
 //! emit file PATH COUNT LENGTH    numbered lines into a file, nothing to stdout
+//! emit payload SEED COUNT LENGTH          lines of services, one write each; first `ready`, then it waits for a byte on
+//!                                         stdin (and ends when there is none)
+//! emit timed SEED COUNT LENGTH RATE       the same, so many a second, each with the time of its write(2)
 //! ```
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::io::{write, writev};
+use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../../../../forwarder/tests/harness/numbered.rs"]
 #[expect(dead_code, reason = "lines are written here, not checked")]
 mod numbered;
+#[path = "../payload.rs"]
+#[allow(dead_code, reason = "lines are written here, not checked")]
+mod payload;
 
 /// In the file's read-only data, without relocations: its pages are not mapped before somebody reads them, and the
 /// first to do so is the kernel, inside of write(2).
@@ -66,6 +74,8 @@ fn emit() -> Result<()> {
             }
             Ok(file.flush()?)
         }
+        Some("payload") => at_go(|| payload(stdout, number(1)? as u64, number(2)? as u64, number(3)?)),
+        Some("timed") => at_go(|| timed(stdout, number(1)? as u64, number(2)? as u64, number(3)?, number(4)?)),
         other => bail!("no such way to write: {other:?}"),
     }
 }
@@ -89,6 +99,42 @@ fn parts(to: BorrowedFd<'_>, parts: usize, part: usize) -> Result<()> {
         bail!("writev took {written} of {} bytes", parts * part);
     }
     Ok(())
+}
+
+/// Says that it is there, so that what starting a container takes is not measured, and goes on when it is told to.
+fn at_go(write: impl FnOnce() -> Result<()>) -> Result<()> {
+    all(io::stdout().as_fd(), payload::READY)?;
+    match rustix::io::read(io::stdin().as_fd(), &mut [0u8; 1])? {
+        0 => Ok(()),
+        _ => write(),
+    }
+}
+
+fn payload(to: BorrowedFd<'_>, seed: u64, count: u64, length: usize) -> Result<()> {
+    let mut text = Vec::with_capacity(length + 1);
+    (0..count).try_for_each(|number| {
+        text.clear();
+        payload::line(seed, number, length, &mut text);
+        text.push(b'\n');
+        all(to, &text)
+    })
+}
+
+fn timed(to: BorrowedFd<'_>, seed: u64, count: u64, length: usize, rate: usize) -> Result<()> {
+    let mut text = Vec::with_capacity(length + 1);
+    let begin = Instant::now();
+    (0..count).try_for_each(|number| {
+        let due = Duration::from_secs_f64(number as f64 / rate as f64);
+        // Late lines are written at once: the rate holds on the whole, in small bursts where it is high.
+        if let Some(early) = due.checked_sub(begin.elapsed()) {
+            std::thread::sleep(early);
+        }
+        text.clear();
+        let now = clock_gettime(ClockId::Realtime);
+        payload::timed_line(seed, number, now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64, length, &mut text);
+        text.push(b'\n');
+        all(to, &text)
+    })
 }
 
 fn with_newline(number: usize, length: usize) -> Vec<u8> {

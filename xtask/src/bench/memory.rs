@@ -1,0 +1,52 @@
+//! What Ringward keeps in memory: when nothing happens, and at its most when everything does.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Bench;
+use super::idle::{SETTLED, silent};
+use super::outcome::Outcome;
+use super::process::Peak;
+use super::receiver::{Receiver, Transport};
+use super::rig::flood;
+use super::sockets::{tcp_receive_queue, tcp_send_queue};
+use crate::ui;
+
+const PART: &str = "memory";
+const IDLE_BAR: f64 = 10.0;
+const PEAK_BAR: f64 = 24.0;
+/// Short beside the time in which something grows by a mebibyte.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+    ui::doing("two silent containers");
+    let rig = silent(bench)?;
+    std::thread::sleep(SETTLED);
+    let process = rig.forwarder.process();
+    outcome.push_with_bar(PART, "idle: RssAnon", mebibytes(process.anonymous_bytes()?), "MiB", IDLE_BAR);
+    outcome.push(PART, "idle: resident", mebibytes(process.resident_bytes()?), "MiB");
+    outcome.push(PART, "BPF rings", mebibytes(process.bpf_ring_bytes()?), "MiB");
+    rig.stop()?;
+    ui::doing("two containers at full speed to tcp");
+    let mut rig = flood(bench, Receiver::discarding(Transport::Tcp)?, bench.lines)?;
+    let (process, receiver) = (rig.forwarder.process(), rig.receiver.address);
+    let anonymous = {
+        let process = process.clone();
+        Peak::watch(INTERVAL, move || process.anonymous_bytes().unwrap_or(0))
+    };
+    let sending = Peak::watch(INTERVAL, move || tcp_send_queue(receiver));
+    let receiving = Peak::watch(INTERVAL, move || tcp_receive_queue(receiver));
+    rig.go()?;
+    outcome.push_with_bar(PART, "full speed to tcp: peak of RssAnon", mebibytes(anonymous.stop()), "MiB", PEAK_BAR);
+    outcome.push(PART, "full speed to tcp: RssAnon afterwards", mebibytes(process.anonymous_bytes()?), "MiB");
+    outcome.push(PART, "full speed to tcp: resident afterwards", mebibytes(process.resident_bytes()?), "MiB");
+    outcome.push(PART, "full speed to tcp: peak in its send queue", mebibytes(sending.stop()), "MiB");
+    outcome.push(PART, "full speed to tcp: peak in the receive queue", mebibytes(receiving.stop()), "MiB");
+    rig.stop()?;
+    Ok(())
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}

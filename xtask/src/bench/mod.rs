@@ -1,0 +1,147 @@
+//! `cargo xtask bench e2e`: the release binary of this checkout, real containers, real sockets, and each figure beside
+//! its bar.
+//!
+//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`]. Each starts a Ringward of its own, so that none
+//! sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
+//! measured ([`forwarder`], [`process`]), all of these together ([`rig`]), the lines ([`payload`]), and what comes out
+//! ([`outcome`]).
+//!
+//! The figures are for people and for comparing two builds on one machine. They never fail the command: how fast a
+//! machine was is no property of a commit.
+
+mod forwarder;
+mod idle;
+mod latency;
+mod load;
+mod memory;
+mod outcome;
+mod percentiles;
+mod process;
+mod receiver;
+mod rig;
+mod runc;
+mod sockets;
+mod throughput;
+
+#[path = "../../guest/src/payload.rs"]
+#[allow(dead_code, reason = "lines are written by `emit` and known again here")]
+mod payload;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+
+use self::outcome::Outcome;
+use self::runc::Runc;
+use crate::{command, setup, ui, vm, workspace};
+
+#[derive(Args)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// From write(2) in real containers to a receiver: latency, idle, memory, throughput (root; a few minutes)
+    E2e(E2eOptions),
+}
+
+#[derive(Args)]
+struct E2eOptions {
+    /// Measure only this; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// How long each latency at low load is measured, and half of how long the idle part takes
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    seconds: u64,
+    /// Lines of each container at full speed
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    lines: u64,
+    /// Another payload: the same seed is the same lines
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// JSON on stdout instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Latency,
+    Idle,
+    Memory,
+    Throughput,
+}
+
+/// What every part is given.
+struct Bench {
+    ringward: PathBuf,
+    runc: Runc,
+    seed: u64,
+    lines: u64,
+    low_load: Duration,
+}
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let What::E2e(options) = &options.what;
+    if !rustix::process::geteuid().is_root() {
+        bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
+    }
+    setup::build_tools()?;
+    let bench = Bench {
+        ringward: build()?,
+        runc: Runc::new(&vm::binaries()?.join("emit"))?,
+        seed: options.seed,
+        lines: options.lines,
+        low_load: Duration::from_secs(options.seconds),
+    };
+    let _machine = claim_machine()?;
+    load::warn_if_busy();
+    let mut outcome = Outcome::default();
+    for part in Part::value_variants() {
+        if options.only.is_empty() || options.only.contains(part) {
+            part.measure(&bench, &mut outcome)?;
+        }
+    }
+    if options.json {
+        outcome.print_json()
+    } else {
+        outcome.print()
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Part {
+    fn measure(self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        ui::heading(&format!("Measuring {name}"));
+        let measure = match self {
+            Self::Latency => latency::measure,
+            Self::Idle => idle::measure,
+            Self::Memory => memory::measure,
+            Self::Throughput => throughput::measure,
+        };
+        measure(bench, outcome).with_context(|| format!("{name} could not be measured"))
+    }
+}
+
+/// The binary that is measured, and `emit` for the containers.
+fn build() -> Result<PathBuf> {
+    ui::heading("Building ringward and emit");
+    command::run(&mut workspace::cargo(&["build", "--release", "-p", "ringward"]))?;
+    vm::build_static(&["-p", "ringward-guest", "--bin", "emit"])?;
+    Ok(workspace::target()?.join("release/ringward"))
+}
+
+/// What Ringward captures is the machine's: the containers of tests that run now would be in the figures. The lock is
+/// the one that those tests take.
+fn claim_machine() -> Result<File> {
+    let lock = File::create(workspace::target()?.join("machine.lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(lock)
+}

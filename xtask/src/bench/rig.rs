@@ -1,0 +1,87 @@
+//! What every measurement is made with: containers, a Ringward, a receiver.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Bench;
+use super::forwarder::Forwarder;
+use super::receiver::{Receiver, Transport};
+use super::runc::Container;
+use super::sockets;
+
+/// Bytes of a line, its newline included.
+pub const LINE_BYTES: u64 = 200;
+
+/// As many containers as print at once; their names are what their records carry.
+pub const NAMES: [&str; 2] = ["bench-a", "bench-b"];
+
+pub struct Rig {
+    pub forwarder: Forwarder,
+    pub receiver: Receiver,
+    containers: Vec<Container>,
+}
+
+/// How a run went, from the go to the last byte at the receiver.
+pub struct Ran {
+    pub elapsed: Duration,
+    /// Of Ringward's process.
+    pub cpu: Duration,
+    /// At the receiver.
+    pub bytes: u64,
+    /// Datagrams that the receiver was too slow for.
+    pub dropped: u64,
+}
+
+impl Rig {
+    /// Starts all of it; returns when the containers are known to Ringward and wait for their go. `program` is what
+    /// `emit` is given in each of them.
+    pub fn start(bench: &Bench, receiver: Receiver, program: &[&str], more: &[&str]) -> Result<Self> {
+        let forwarder = Forwarder::start(&bench.ringward, &receiver.url(), more)?;
+        let containers = NAMES.iter().map(|name| bench.runc.start(name, program)).collect::<Result<Vec<_>>>()?;
+        // Their first lines have arrived: whose they are is known.
+        receiver.wait_quiet()?;
+        Ok(Self { forwarder, receiver, containers })
+    }
+
+    /// Lets the containers write, and waits until everything has arrived.
+    pub fn go(&mut self) -> Result<Ran> {
+        let process = self.forwarder.process();
+        let before = (process.cpu()?, self.receiver.bytes());
+        let begin = Instant::now();
+        self.containers.iter_mut().for_each(Container::go);
+        for container in self.containers.drain(..) {
+            container.finish()?;
+        }
+        self.receiver.wait_quiet()?;
+        Ok(Ran {
+            elapsed: self.receiver.last().duration_since(begin),
+            cpu: process.cpu()?.saturating_sub(before.0),
+            bytes: self.receiver.bytes() - before.1,
+            dropped: sockets::udp_drops(self.receiver.address),
+        })
+    }
+
+    /// Ends it in order: Ringward delivers what is left, and the receiver has everything. How many reads that were:
+    /// datagrams, where it is UDP.
+    pub fn stop(self) -> Result<u64> {
+        for container in self.containers {
+            container.finish()?;
+        }
+        self.forwarder.stop()?;
+        self.receiver.finish()
+    }
+}
+
+/// Two containers that print as fast as they can, to a receiver that throws it away; and its reads.
+pub fn at_full_speed(bench: &Bench, transport: Transport, lines: u64) -> Result<(Ran, u64)> {
+    let mut rig = flood(bench, Receiver::discarding(transport)?, lines)?;
+    let ran = rig.go()?;
+    Ok((ran, rig.stop()?))
+}
+
+/// The rig for it. Without the kernel's log, whose records would be counted with the containers'.
+pub fn flood(bench: &Bench, receiver: Receiver, lines: u64) -> Result<Rig> {
+    let [seed, lines, length] = [bench.seed, lines, LINE_BYTES - 1].map(|number| number.to_string());
+    Rig::start(bench, receiver, &["payload", &seed, &lines, &length], &["--no-kernel"])
+}
