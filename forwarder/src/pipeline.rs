@@ -24,8 +24,8 @@ use crate::state::StateDir;
 
 /// How often checkpoints are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of batches that wait for a spill's disk, beside the whole ring when the program ends.
-const QUEUE_BYTES: usize = 4 << 20;
+/// Bytes of batches that may wait for a spill's disk.
+const QUEUE_BYTES: usize = 16 << 20;
 /// Under what the state keeps the time up to which container output has been captured, ns since the epoch.
 const OUTPUT: &str = "(container output)";
 const CAPTURED_UNTIL: &str = "until";
@@ -33,8 +33,18 @@ const CAPTURED_UNTIL: &str = "until";
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
-    /// Destinations that did not take everything before the shutdown's time was over, and how many records that left.
-    pub undelivered: Vec<(String, u64)>,
+    /// Destinations that did not take everything before the shutdown's time was over.
+    pub undelivered: Vec<Undelivered>,
+}
+
+/// What a destination did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    pub destination: String,
+    /// Records that were in memory.
+    pub records: u64,
+    /// Of these, the ones that its spill does not keep for the next run, or all where it has none.
+    pub not_kept: u64,
 }
 
 /// Runs until a signal asks to stop, then drains.
@@ -71,8 +81,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         if let Some(error) = drained.error {
             return Err(error).context(format!("destination {name}"));
         }
-        if drained.unsent + drained.unconfirmed > 0 {
-            report.undelivered.push((name, drained.unsent + drained.unconfirmed));
+        let records = drained.unsent + drained.unconfirmed;
+        if records + drained.lost > 0 {
+            report.undelivered.push(Undelivered { destination: name, records, not_kept: drained.lost });
         }
     }
     Ok(report)
@@ -241,7 +252,7 @@ impl Spills {
         for destination in &config.destinations {
             let Some(options) = &destination.spill else { continue };
             let (spill, found) = Spill::open(SpillOptions {
-                queue_bytes: config.ring.bytes + QUEUE_BYTES,
+                queue_bytes: QUEUE_BYTES,
                 ..SpillOptions::new(&options.dir, options.bytes)
             })
             .with_context(|| format!("the spill of destination {} can't be used", destination.name))?;

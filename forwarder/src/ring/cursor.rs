@@ -191,21 +191,31 @@ impl Cursor {
         state.closed && reader.next_sequence >= state.next_sequence && reader.loss.is_empty()
     }
 
-    /// Hands everything that is not acknowledged to the overflow, for the next run of the program.
+    /// Hands everything that is not acknowledged to the overflow, for the next run of the program, and with it the
+    /// report of what was lost and not reported yet.
     /// Returns the records that could not be kept: all of them where there is no overflow.
     pub fn persist(self) -> u64 {
-        let state = self.ring.lock();
-        let from = state.readers[&self.id].acknowledged_below;
-        let mut left = 0;
-        for entry in state.batches.iter().filter(|entry| entry.sequence >= from) {
-            let is_read = state.readers[&self.id].next_sequence > entry.sequence;
-            let store = |overflow: &Arc<dyn Overflow>| overflow.store(entry.sequence, &entry.batch, is_read);
-            let kept = self.overflow.as_ref().is_some_and(store);
-            if !kept {
-                left += u64::from(entry.batch.record_count());
+        let (left, loss) = {
+            let mut state = self.ring.lock();
+            let sequence = state.next_sequence;
+            state.next_sequence += 1;
+            let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
+            let (next, from) = (reader.next_sequence, reader.acknowledged_below);
+            let mut loss = std::mem::take(&mut reader.loss);
+            loss.merge(self.overflow.as_ref().and_then(|overflow| overflow.take_loss()).unwrap_or_default());
+            let entries = state.batches.iter().filter(|entry| entry.sequence >= from);
+            let mut left: Vec<_> =
+                entries.map(|entry| (entry.sequence, Arc::clone(&entry.batch), entry.sequence < next)).collect();
+            if !loss.is_empty() {
+                left.push((sequence, Arc::new(loss.report(&self.name)), false));
             }
-        }
-        left
+            (left, loss)
+        };
+        let Some(overflow) = &self.overflow else {
+            return loss.records + left.iter().map(|(_, batch, _)| u64::from(batch.record_count())).sum::<u64>();
+        };
+        let refused = left.iter().filter(|(sequence, batch, is_read)| !overflow.store_last(*sequence, batch, *is_read));
+        refused.map(|(_, batch, _)| u64::from(batch.record_count())).sum()
     }
 
     fn take(&mut self) -> Option<BatchRef> {

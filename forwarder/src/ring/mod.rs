@@ -50,12 +50,16 @@ pub enum Fetched {
 /// Called when a fetch that was pending may be repeated.
 pub type OnReady = Box<dyn Fn() + Send + Sync>;
 
-/// Keeps on disk what a slow reader still needs when the ring has to let go of it. None of its calls waits for a
-/// disk: `store` is called under the ring's lock, and `fetch` by a thread that serves other readers too.
+/// Keeps on disk what a slow reader still needs when the ring has to let go of it. None of its calls but
+/// `store_last` waits for a disk: `store` is called under the ring's lock, and `fetch` by a thread that serves other
+/// readers too.
 pub trait Overflow: Send + Sync {
     /// Takes over a batch; `is_read`: its reader has it already, in case it is not acknowledged before the end.
     /// `false`: it could not be kept, the ring counts it lost for this reader.
     fn store(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool;
+
+    /// Like `store`, at the end of the program: waits for room, for a bounded time.
+    fn store_last(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool;
 
     /// The first stored batch of `from_sequence` or later.
     fn fetch(&self, from_sequence: u64) -> Fetched;

@@ -100,6 +100,10 @@ impl Overflow for Memory {
         true
     }
 
+    fn store_last(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool {
+        self.store(sequence, batch, is_read)
+    }
+
     fn fetch(&self, from: u64) -> Fetched {
         let stored = self.0.lock().unwrap();
         let found = stored.range(from..).next();
@@ -134,6 +138,48 @@ fn what_an_earlier_run_left_comes_first_and_is_not_read_twice() {
     ring.append(batch(0..9));
     assert_eq!(drain(&mut cursor), ((0..9).collect(), 0));
     assert!(left.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_loss_that_was_not_reported_before_the_end_is_reported_after_it() {
+    #[derive(Default)]
+    struct Full(Memory);
+
+    impl Overflow for Full {
+        fn store(&self, _: u64, _: &Arc<Batch>, _: bool) -> bool {
+            false
+        }
+
+        fn store_last(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool {
+            self.0.store_last(sequence, batch, is_read)
+        }
+
+        fn fetch(&self, from: u64) -> Fetched {
+            self.0.fetch(from)
+        }
+
+        fn acknowledge(&self, sequence: u64) {
+            self.0.acknowledge(sequence);
+        }
+
+        fn take_loss(&self) -> Option<Loss> {
+            None
+        }
+
+        fn on_ready(&self, _: OnReady) {}
+    }
+
+    let overflow = Arc::new(Full::default());
+    let options =
+        || ReaderOptions { overflow: Some(Arc::clone(&overflow) as Arc<dyn Overflow>), ..ReaderOptions::new("r") };
+    let ring = Ring::new(limits(4), 1);
+    let cursor = ring.reader(options());
+    for n in 0..5 {
+        ring.append(batch(n * 2..n * 2 + 2));
+    }
+    assert_eq!(cursor.persist(), 0);
+    let ring = Ring::new(limits(4), ring.next_sequence());
+    assert_eq!(drain(&mut ring.reader(options())), (vec![6, 7, 8, 9], 6));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Keeper<'_> {
         let synced = synced.and_then(|()| files::sync_directory(&self.shared.options.directory));
         let mut state = self.shared.lock();
         state.synced_below = last + 1;
-        self.shared.synced.notify_all();
+        self.shared.progress.notify_all();
         synced
     }
 

@@ -57,6 +57,9 @@ use crate::sys::files;
 pub use counters::SpillCounters;
 pub use recovery::SpillRecovery;
 
+/// How long the end of the program waits for a disk that is slow, for each batch.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Where a spill lies and how large it may get.
 #[derive(Clone, Debug)]
 pub struct SpillOptions {
@@ -108,8 +111,8 @@ struct Shared {
     to_keep: Condvar,
     /// Something for the reader to do.
     to_read: Condvar,
-    /// Something was synced or acknowledged.
-    synced: Condvar,
+    /// Something was written, synced or acknowledged.
+    progress: Condvar,
     counters: SpillCounters,
     on_ready: OnceLock<OnReady>,
 }
@@ -174,7 +177,7 @@ impl Spill {
             to_write: Condvar::new(),
             to_keep: Condvar::new(),
             to_read: Condvar::new(),
-            synced: Condvar::new(),
+            progress: Condvar::new(),
             counters: SpillCounters::default(),
             on_ready: OnceLock::new(),
         });
@@ -200,7 +203,7 @@ impl Spill {
             let is_recovered = state.unsynced.is_empty() && state.queue.is_empty() && state.synced_below == 0;
             state.synced_below.max(state.acknowledged_below) <= newest && !is_recovered
         };
-        state = self.shared.synced.wait_while(state, is_waited_for).unwrap_or_else(PoisonError::into_inner);
+        state = self.shared.progress.wait_while(state, is_waited_for).unwrap_or_else(PoisonError::into_inner);
         drop(state);
     }
 
@@ -243,6 +246,15 @@ impl Overflow for Spill {
         true
     }
 
+    fn store_last(&self, sequence: u64, batch: &Arc<Batch>, is_read: bool) -> bool {
+        let state = self.shared.lock();
+        let has_no_room = |state: &mut State| {
+            !state.queue.is_empty() && state.queue_bytes + batch.capacity() > self.shared.options.queue_bytes
+        };
+        drop(self.shared.progress.wait_timeout_while(state, STORE_PATIENCE, has_no_room));
+        self.store(sequence, batch, is_read)
+    }
+
     fn fetch(&self, from_sequence: u64) -> Fetched {
         let mut state = self.shared.lock();
         let from = from_sequence.max(state.acknowledged_below);
@@ -279,7 +291,7 @@ impl Overflow for Spill {
         if !state.segments.is_empty() {
             self.shared.to_keep.notify_one();
         }
-        self.shared.synced.notify_all();
+        self.shared.progress.notify_all();
     }
 
     fn take_loss(&self) -> Option<Loss> {

@@ -125,6 +125,7 @@ impl Writer<'_> {
             state.queue_bytes -= batch.capacity();
         }
         self.shared.to_keep.notify_one();
+        self.shared.progress.notify_all();
         Ok(())
     }
 
