@@ -11,6 +11,9 @@ use super::{PATIENCE, folder};
 /// Arguments for a ring that loses nothing however late a receiver is.
 pub const ROOMY: [&str; 2] = ["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/harness/roomy.yaml")];
 
+/// What it says when nothing is missed any more. With the colon: "3 containers run already" comes before.
+const READY: &str = "ready: ";
+
 pub struct Ringward {
     daemon: Daemon,
     state: tempfile::TempDir,
@@ -35,7 +38,7 @@ impl Ringward {
     pub fn start_in(state: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Self::command(&["run", "--state-dir"]);
         command.arg(state.path()).args(arguments);
-        Self { daemon: Daemon::start(&mut command, "ready"), state }
+        Self { daemon: Daemon::start(&mut command, READY), state }
     }
 
     /// `ringward ARGS`, to be run as the test likes.

@@ -56,7 +56,7 @@ impl Forwarder {
         loop {
             match forwarder.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let ready = line.contains("ready");
+                    let ready = line.contains("ready: ");
                     forwarder.seen.push(line);
                     if ready {
                         return Ok(Started::Ready(Box::new(forwarder)));
