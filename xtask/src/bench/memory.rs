@@ -18,6 +18,8 @@ const IDLE_BAR: f64 = 10.0;
 const PEAK_BAR: f64 = 24.0;
 /// Short beside the time in which something grows by a mebibyte.
 const INTERVAL: Duration = Duration::from_millis(2);
+/// The kernel walks through its table of all connections for each answer.
+const QUEUE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
     ui::doing("two silent containers");
@@ -35,8 +37,8 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
         let process = process.clone();
         Peak::watch(INTERVAL, move || process.anonymous_bytes().unwrap_or(0))
     };
-    let sending = Peak::watch(INTERVAL, move || tcp_send_queue(receiver));
-    let receiving = Peak::watch(INTERVAL, move || tcp_receive_queue(receiver));
+    let sending = Peak::watch(QUEUE_INTERVAL, move || tcp_send_queue(receiver));
+    let receiving = Peak::watch(QUEUE_INTERVAL, move || tcp_receive_queue(receiver));
     rig.go()?;
     outcome.push_with_bar(PART, "full speed to tcp: peak of RssAnon", mebibytes(anonymous.stop()), "MiB", PEAK_BAR);
     outcome.push(PART, "full speed to tcp: RssAnon afterwards", mebibytes(process.anonymous_bytes()?), "MiB");

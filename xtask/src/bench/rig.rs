@@ -51,7 +51,7 @@ impl Rig {
         let begin = Instant::now();
         self.containers.iter_mut().for_each(Container::go);
         for container in self.containers.drain(..) {
-            container.finish()?;
+            container.finish();
         }
         self.receiver.wait_quiet()?;
         Ok(Ran {
@@ -66,7 +66,7 @@ impl Rig {
     /// datagrams, where it is UDP.
     pub fn stop(self) -> Result<u64> {
         for container in self.containers {
-            container.finish()?;
+            container.finish();
         }
         self.forwarder.stop()?;
         self.receiver.finish()

@@ -1,10 +1,10 @@
 //! Containers by bare runc: a bundle whose root file system holds `emit` and nothing else. The container's stdout is a
-//! pipe of ours, which a thread empties, like a runtime's shim but in large pieces: one that is woken for each line would
-//! be what limits the writer, and that is to be Ringward.
+//! pipe of ours (detached: else runc puts itself between), which a thread empties, like a runtime's shim but in large
+//! pieces: one that is woken for each line would be what limits the writer, and that is to be Ringward.
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,9 +30,10 @@ const PAUSE: Duration = Duration::from_micros(500);
 
 /// A container that has said that it is there and waits for its go.
 pub struct Container {
-    child: Child,
+    /// What removes it from runc's list.
+    delete: Command,
     stdin: Option<ChildStdin>,
-    stdout: Option<JoinHandle<u64>>,
+    stdout: Option<JoinHandle<()>>,
 }
 
 impl Runc {
@@ -60,7 +61,9 @@ impl Runc {
         specification["root"] = json!({"path": self.folder.path().join("rootfs"), "readonly": true});
         specification["linux"]["cgroupsPath"] = json!(format!("/ringward-bench/{name}"));
         std::fs::write(&file, specification.to_string())?;
-        Container::start(self.runc().arg("run").arg("--bundle").arg(&bundle).arg(name))
+        let mut delete = self.runc();
+        delete.args(["delete", "--force", name]);
+        Container::start(self.runc().args(["run", "--detach", "--bundle"]).arg(&bundle).arg(name), delete)
     }
 
     fn runc(&self) -> Command {
@@ -71,7 +74,7 @@ impl Runc {
 }
 
 impl Container {
-    fn start(command: &mut Command) -> Result<Self> {
+    fn start(command: &mut Command, delete: Command) -> Result<Self> {
         let line = command::echo(command);
         // Pipes of our own for all three: a container's stderr that is also ours would be captured with what we print.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -85,21 +88,21 @@ impl Container {
                 // Smaller where the kernel does not allow so much: then the writer waits now and then.
                 let _ = fcntl_setpipe_size(&stdout, PIPE_BYTES);
                 let mut buffer = vec![0; PIPE_BYTES];
-                let mut bytes = 0;
                 if stdout.read_exact(&mut buffer[..READY.len()]).is_ok() {
                     let _ = ready.send(());
                 }
-                while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                    bytes += length as u64;
+                while let Ok(1..) = stdout.read(&mut buffer) {
                     std::thread::sleep(PAUSE);
                 }
-                bytes
             })
         });
-        let mut container = Self { child, stdin, stdout };
-        if is_ready.recv_timeout(PATIENCE).is_err() {
-            let _ = container.child.kill();
-            bail!("`{line}` did not start a container: {}", container.said());
+        let container = Self { delete, stdin, stdout };
+        if !child.wait()?.success() || is_ready.recv_timeout(PATIENCE).is_err() {
+            let mut said = String::new();
+            // Ends with the container, which on failure is not there.
+            drop(container);
+            let _ = child.stderr.map(|mut stderr| stderr.read_to_string(&mut said));
+            bail!("`{line}` did not start a container: {}", said.trim());
         }
         Ok(container)
     }
@@ -112,29 +115,23 @@ impl Container {
         }
     }
 
-    /// Waits for its end, which without a go is now; the bytes that it wrote.
-    pub fn finish(mut self) -> Result<u64> {
-        self.stdin = None;
-        let bytes = self.stdout.take().and_then(|thread| thread.join().ok()).unwrap_or(0);
-        let status = self.child.wait()?;
-        if !status.success() {
-            bail!("a container ended with {status}: {}", self.said());
-        }
-        Ok(bytes)
+    /// Waits for its end, which without a go is now.
+    pub fn finish(mut self) {
+        self.end();
     }
 
-    fn said(&mut self) -> String {
-        let mut said = String::new();
-        if let Some(stderr) = &mut self.child.stderr {
-            let _ = stderr.read_to_string(&mut said);
+    fn end(&mut self) {
+        self.stdin = None;
+        if let Some(thread) = self.stdout.take() {
+            let _ = thread.join();
+            // One that never came to be is not there to be removed.
+            let _ = command::output(&mut self.delete);
         }
-        said.trim().to_owned()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.child.wait();
+        self.end();
     }
 }
