@@ -5,6 +5,7 @@
 //! and channels; nothing is polled while nothing happens.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -124,22 +125,18 @@ fn wait(
 ) -> anyhow::Result<Option<Reports>> {
     let Signals { runtime, terminate, interrupt } = signals;
     runtime.block_on(async {
-        let mut saves = tokio::time::interval(SAVE_INTERVAL);
-        saves.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                reports = &mut *ended => return Ok(Some(reports.context("the destinations ended without a report")?)),
-                _ = saves.tick(), if checkpoints.state.is_some() => checkpoints.save(),
-            }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            reports = ended => return Ok(Some(reports.context("the destinations ended without a report")?)),
+            () = checkpoints.keep_saving() => {}
         }
         tracing::info!("stopping: delivering what was captured");
         Ok(None)
     })
 }
 
-/// What is saved once a second and at the end.
+/// What is saved at most once a second, and at the end.
 struct Checkpoints {
     ring: Arc<Ring>,
     state: Option<StateDir>,
@@ -148,6 +145,23 @@ struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Saves a while after something has changed, for ever; an idle program is not woken.
+    async fn keep_saving(&self) {
+        let Some(state) = &self.state else { return std::future::pending().await };
+        loop {
+            let (mut appended, mut advanced) = (pin!(self.ring.appended()), pin!(state.advanced()));
+            // Registered before saving, so that nothing that comes meanwhile is forgotten.
+            appended.as_mut().enable();
+            advanced.as_mut().enable();
+            self.save();
+            tokio::select! {
+                () = appended => {}
+                () = advanced => {}
+            }
+            tokio::time::sleep(SAVE_INTERVAL).await;
+        }
+    }
+
     fn save(&self) {
         let Some(state) = &self.state else { return };
         // Lines of a container's log file that are older than this need not be read from there after a restart.
@@ -217,6 +231,8 @@ impl Destinations {
                 }
                 reports
             };
+            // Who is late here loses records when the ring is full; where this is not allowed it is a wish.
+            let _ = rustix::process::setpriority_process(None, -5);
             match io::run(mode, all) {
                 Ok(reports) => drop(done.send(reports)),
                 Err(error) => tracing::error!("{error}"),

@@ -2,6 +2,7 @@
 //! namespace of its own, which is what the exec program looks for.
 #![cfg(feature = "ebpf")]
 
+use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,8 @@ impl Names for EveryProgram {
         )
     }
 
-    fn is_held(&mut self, _: &PipeKey) -> bool {
-        false
+    fn held(&mut self, _: &[PipeKey]) -> HashSet<PipeKey> {
+        HashSet::new()
     }
 }
 

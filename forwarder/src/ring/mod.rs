@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::record::Batch;
 
@@ -123,6 +124,14 @@ pub struct Held {
     pub bytes: usize,
 }
 
+/// Where the fastest of the readers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastestReader {
+    pub next_sequence: u64,
+    /// Memory of the batches that it has not read.
+    pub lag_bytes: usize,
+}
+
 impl Ring {
     /// A ring whose first batch gets `first_sequence`: after a restart, one past the last that was stored.
     pub fn new(limits: RingLimits, first_sequence: u64) -> Arc<Self> {
@@ -185,12 +194,21 @@ impl Ring {
         Held { batches: state.batches.len(), records: state.records, bytes: state.bytes }
     }
 
-    /// Bytes by which the fastest reader is behind. Sources that can pause without loss read no further
-    /// while this is large; 0 where there is no reader.
-    pub fn fastest_lag_bytes(&self) -> usize {
+    /// The reader that is least behind: sources that can pause without loss read no further while that is much.
+    pub fn fastest_reader(&self) -> Option<FastestReader> {
         let state = self.lock();
-        let Some(next) = state.readers.values().map(|reader| reader.next_sequence).max() else { return 0 };
-        state.batches.iter().rev().take_while(|entry| entry.sequence >= next).map(|entry| entry.batch.capacity()).sum()
+        let next_sequence = state.readers.values().map(|reader| reader.next_sequence).max()?;
+        let unread = state.batches.iter().rev().take_while(|entry| entry.sequence >= next_sequence);
+        Some(FastestReader { next_sequence, lag_bytes: unread.map(|entry| entry.batch.capacity()).sum() })
+    }
+
+    pub fn limits(&self) -> RingLimits {
+        self.limits
+    }
+
+    /// Completes when a batch was appended after this call.
+    pub fn appended(&self) -> Notified<'_> {
+        self.appended.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

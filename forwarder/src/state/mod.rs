@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::ring::Checkpoint;
 use crate::sys::files;
@@ -55,6 +57,7 @@ pub struct StateDir(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     content: Mutex<Content>,
+    changed: Notify,
     _lock: File,
 }
 
@@ -90,7 +93,7 @@ impl StateDir {
             }
         }
         let content = Mutex::new(Content { stored, changed: true });
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), content, _lock: lock })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), content, changed: Notify::new(), _lock: lock })))
     }
 
     /// Sequence that the ring of this run starts with.
@@ -120,7 +123,13 @@ impl StateDir {
         if position > known {
             sources.insert(source.to_owned(), position);
             content.changed = true;
+            self.0.changed.notify_waiters();
         }
+    }
+
+    /// Completes when a destination has acknowledged something after this call.
+    pub fn advanced(&self) -> Notified<'_> {
+        self.0.changed.notified()
     }
 
     /// Writes what has changed. Blocks on the disk.

@@ -1,6 +1,6 @@
 //! Whose a captured pipe is: containers by their runtime's files, other programs by what the user selected.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use forwarder_common::{ExecRecord, PipeKey};
 
@@ -15,13 +15,11 @@ use crate::source::container::{ExecEvent, Named, Namer, Proc, StdioIdentity};
 pub struct ContainerNames {
     namer: Namer,
     proc: Proc,
-    /// What is behind each key, for looking at its holders.
-    known: HashMap<PipeKey, StdioIdentity>,
 }
 
 impl ContainerNames {
     pub fn new(proc: Proc) -> Self {
-        Self { namer: Namer::new(proc.clone()), proc, known: HashMap::new() }
+        Self { namer: Namer::new(proc.clone()), proc }
     }
 }
 
@@ -53,13 +51,9 @@ impl Names for ContainerNames {
         }
     }
 
-    fn is_held(&mut self, key: &PipeKey) -> bool {
-        let identity = self.known.entry(*key).or_insert_with(|| identity_of(key));
-        let held = self.proc.has_writer(identity, &[]);
-        if !held {
-            self.known.remove(key);
-        }
-        held
+    fn held(&mut self, keys: &[PipeKey]) -> HashSet<PipeKey> {
+        let written = self.proc.all_written();
+        keys.iter().filter(|key| written.contains(&(device_of(key), key.inode))).copied().collect()
     }
 }
 
@@ -131,10 +125,9 @@ fn key_of(identity: &StdioIdentity) -> PipeKey {
     PipeKey { inode: identity.ino, device: identity.kernel_dev(), zero: 0 }
 }
 
-/// The reverse: enough of an identity to find who holds it. `rdev` is not known and not compared by inode.
-fn identity_of(key: &PipeKey) -> StdioIdentity {
-    let dev = rustix::fs::makedev(key.device >> 20, key.device & 0xf_ffff);
-    StdioIdentity { dev, ino: key.inode, rdev: 0, is_tty: false }
+/// The reverse: the device as user space writes it.
+fn device_of(key: &PipeKey) -> u64 {
+    rustix::fs::makedev(key.device >> 20, key.device & 0xf_ffff)
 }
 
 fn leaf(name: &[u8]) -> String {

@@ -10,6 +10,7 @@
 pub mod backlog;
 pub mod btf;
 pub mod containers;
+mod hold_back;
 pub mod hook;
 pub mod load;
 pub mod names;

@@ -1,6 +1,7 @@
 //! The thread that finds out whose a pipe is. It reads /proc and the runtimes' files, which may be slow, so the
 //! reader never does that itself.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ pub trait Names: Send {
     /// Origins of the program's stdout and stderr; `None` where it is not one whose output is wanted.
     fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]>;
 
-    /// Whether some process has the pipe or terminal open for writing.
-    fn is_held(&mut self, key: &PipeKey) -> bool;
+    /// Of these pipes and terminals, the ones that some process has open for writing.
+    fn held(&mut self, keys: &[PipeKey]) -> HashSet<PipeKey>;
 }
 
 pub(super) enum Question {
     Name(Box<ExecRecord>),
-    IsHeld { target: u32, key: PipeKey },
+    AreHeld(Vec<(u32, PipeKey)>),
     Backlog(BacklogQuestion),
 }
 
@@ -56,7 +57,11 @@ fn respond(names: &mut dyn Names, question: Question) -> Vec<Answer> {
         Question::Backlog(question) => {
             vec![Answer::Backlog { target: question.target, backlog: backlog::find(&question) }]
         }
-        Question::IsHeld { target, key } => vec![Answer::Held { target, held: names.is_held(&key) }],
+        Question::AreHeld(targets) => {
+            let keys: Vec<PipeKey> = targets.iter().map(|(_, key)| *key).collect();
+            let held = names.held(&keys);
+            targets.into_iter().map(|(target, key)| Answer::Held { target, held: held.contains(&key) }).collect()
+        }
         Question::Name(exec) => {
             let wanted = exec.targets.into_iter().enumerate().filter(|(_, target)| *target != 0);
             match names.name(&exec) {

@@ -22,6 +22,7 @@ use rustix::event::epoll;
 use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogLog, BacklogQuestion, Pending};
+use super::hold_back::HoldBack;
 use super::load::Capture;
 use super::names::{Answer, Names, Question};
 use super::stream::{Stream, StreamLimits};
@@ -30,6 +31,7 @@ use crate::ring::Ring;
 use crate::source::clock::{WallClock, monotonic_ns, realtime_ns};
 use crate::source::framer::Framed;
 use crate::source::output::Output;
+use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
@@ -45,8 +47,8 @@ const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Console texts that wait for the kernel log's thread.
 const MAX_CONSOLE_TEXTS: usize = 65_536;
-/// Records taken from one CPU's ring before the next one's turn.
-const RING_TURN: usize = 4096;
+/// Bytes taken from one CPU's ring before the next one's turn.
+const RING_TURN: usize = 512 << 10;
 
 /// How captured bytes become records.
 #[derive(Clone, Copy, Debug)]
@@ -145,8 +147,12 @@ pub fn start(
     for ring in &capture.rings {
         epoll::add(&poll, ring.as_fd(), epoll::EventData::new_u64(RING), epoll::EventFlags::IN)?;
     }
+    let fills = capture.rings.iter().map(|ring| RingFill::map(ring.as_fd())).collect::<Result<Vec<_>, _>>()?;
+    let hold_back = HoldBack::new(Arc::clone(&ring), fills, capture.ring_len);
     let mut reader = Reader {
         rings: Vec::new(),
+        next_ring: 0,
+        hold_back,
         state: State {
             options,
             clock: WallClock::now(),
@@ -185,6 +191,9 @@ const FIRST_PROCESS: u64 = 2;
 
 struct Reader {
     rings: Vec<RingBuf<MapData>>,
+    /// Whose turn it is: none may starve while much is held back.
+    next_ring: usize,
+    hold_back: HoldBack,
     capture: Capture,
     poll: OwnedFd,
     wake: Arc<OwnedFd>,
@@ -214,7 +223,7 @@ struct State {
     ringward: OriginHandle,
     /// Records without a target that found a full ring, as last reported.
     dropped: u64,
-    /// Number of the current look at all rings.
+    /// How often all rings were found empty.
     round: u64,
 }
 
@@ -238,7 +247,9 @@ impl Captured {
 
 struct Hole {
     since: Instant,
-    /// The round at whose start nothing was in flight any more.
+    /// The round in which it was found.
+    found_in: u64,
+    /// The round after which nothing was in flight any more: one more, and all of it has been seen.
     settled_in: Option<u64>,
 }
 
@@ -250,7 +261,7 @@ enum Ending {
     ProcessEnded,
     /// The namer was asked.
     Asked,
-    /// Nobody holds it: removed after the next look at all rings.
+    /// Nobody holds it: removed when all rings were empty once more.
     Unheld(u64),
     /// Not a container after all.
     Rejected,
@@ -268,10 +279,10 @@ impl Reader {
         let mut next_sleep = Some(SHORT_SLEEP);
         loop {
             let stop = self.take_orders();
-            let found = self.drain();
+            let found = self.drain(!stop);
             self.after_round();
             busy_since_account |= found;
-            if last_account.elapsed() >= ACCOUNT_INTERVAL && (busy_since_account || stop) {
+            if last_account.elapsed() >= ACCOUNT_INTERVAL && (busy_since_account || stop) && !self.hold_back.holds() {
                 self.account();
                 last_account = Instant::now();
                 busy_since_account = false;
@@ -292,24 +303,29 @@ impl Reader {
         }
     }
 
-    /// Everything that is in the rings now. `true` if there was anything.
-    fn drain(&mut self) -> bool {
+    /// A turn of each ring, unless it is held back. `true` if there was anything, or may have been.
+    fn drain(&mut self, may_hold_back: bool) -> bool {
         self.state.clock = WallClock::now();
-        self.state.round += 1;
         let begun_ns = realtime_ns();
         let (mut found, mut emptied) = (false, true);
-        for ring in &mut self.rings {
-            let mut left = RING_TURN;
-            while left > 0
-                && let Some(item) = ring.next()
+        for _ in 0..self.rings.len() {
+            if may_hold_back && self.hold_back.holds() {
+                return true;
+            }
+            let turn = self.next_ring;
+            self.next_ring = (turn + 1) % self.rings.len();
+            let mut taken = 0;
+            while taken < RING_TURN
+                && let Some(item) = self.rings[turn].next()
             {
-                left -= 1;
+                taken += item.len();
                 found = true;
                 self.state.on_record(&item);
             }
-            emptied &= left > 0;
+            emptied &= taken < RING_TURN;
         }
         if emptied {
+            self.state.round += 1;
             self.state.counters.until_ns.store(begun_ns, Ordering::Relaxed);
         }
         found
@@ -412,9 +428,11 @@ impl Reader {
                 captured.hole = None;
                 continue;
             }
-            let hole = captured.hole.get_or_insert_with(|| Hole { since: Instant::now(), settled_in: None });
+            let hole =
+                captured.hole.get_or_insert_with(|| Hole { since: Instant::now(), found_in: *round, settled_in: None });
             let is_certain = hole.settled_in.is_some_and(|settled| settled < *round);
-            if is_certain || hole.since.elapsed() > HOLE_PATIENCE {
+            let is_old = hole.since.elapsed() > HOLE_PATIENCE && hole.found_in < *round;
+            if is_certain || is_old {
                 captured.stream.give_up_hole(&mut |origin, framed| push(output, counters, origin, framed));
                 captured.hole = None;
             } else if hole.settled_in.is_none()
@@ -444,11 +462,15 @@ impl Reader {
             }
             let _ = self.capture.targets.remove(&captured.key);
         }
+        let mut asked = Vec::new();
         for (id, captured) in &mut self.state.streams {
             if captured.ending == Ending::ProcessEnded && captured.stream.is_named() {
                 captured.ending = Ending::Asked;
-                let _ = self.state.questions.send(Question::IsHeld { target: *id, key: captured.key });
+                asked.push((*id, captured.key));
             }
+        }
+        if !asked.is_empty() {
+            let _ = self.state.questions.send(Question::AreHeld(asked));
         }
     }
 
@@ -475,7 +497,7 @@ impl Reader {
             })
             .collect();
         // What was in a ring when the account was read is taken before it is believed.
-        while self.drain() {}
+        while self.drain(false) {}
         let State { streams, output, counters, .. } = &mut self.state;
         for (id, written) in before {
             let Some(captured) = streams.get_mut(&id) else { continue };
@@ -510,7 +532,7 @@ impl Reader {
     }
 
     fn finish(&mut self) {
-        while self.drain() {}
+        while self.drain(false) {}
         self.state.use_early_names();
         self.state.ask_for_backlogs(true);
         // Streams that nobody has named yet: the namer answers every question, in order.
