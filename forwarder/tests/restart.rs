@@ -102,7 +102,7 @@ fn what_was_spilled_survives_kill_and_nothing_later_is_lost() {
     printer.print(0..LINES);
     // The last of it is in the ring, and the ring is memory.
     let begin = Instant::now();
-    while spilled_bytes(ringward.state()) < LINES * 100 * 8 / 10 {
+    while spilled_bytes(ringward.state()) < LINES * 100 {
         assert!(begin.elapsed() < PATIENCE, "{} bytes were spilled", spilled_bytes(ringward.state()));
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -115,7 +115,8 @@ fn what_was_spilled_survives_kill_and_nothing_later_is_lost() {
     assert!(receiver.wait_closed(PATIENCE));
     let numbers = receiver.with(Vec::clone);
     let kept = numbers.iter().take_while(|number| **number < LINES).count() as u64;
-    assert!(kept > LINES * 7 / 10, "{kept} lines were kept");
+    // A line of 100 bytes takes some 140 on disk.
+    assert!(kept > LINES / 2, "{kept} lines were kept");
     exactly(&numbers, (0..kept).chain(LINES..2 * LINES));
 }
 

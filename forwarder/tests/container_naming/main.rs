@@ -38,7 +38,8 @@ fn scanned(id: &str) -> RunningContainer {
     assert_eq!(found.len(), 1, "{id}: {found:?}");
     let container = found.into_iter().next().unwrap();
     let proc = Proc::new("/proc");
-    assert!(container.stdio.iter().all(|(_, identity)| proc.has_writer(identity, &container.pids)));
+    let written = proc.all_written();
+    assert!(container.stdio.iter().all(|(_, identity)| written.contains(&(identity.dev, identity.ino))));
     container
 }
 

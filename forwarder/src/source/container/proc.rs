@@ -114,15 +114,7 @@ impl Proc {
         streams
     }
 
-    /// Whether any process can still write to this pipe or terminal. Looks at `likely` first, then at all.
-    pub fn has_writer(&self, identity: &StdioIdentity, likely: &[u32]) -> bool {
-        likely.iter().any(|&pid| self.writes_to(pid, identity))
-            || self.pids().iter().any(|pid| !likely.contains(pid) && self.writes_to(*pid, identity))
-    }
-
     /// `(dev, ino)` of every pipe and terminal that some process can still write to, in one pass over all descriptors.
-    ///
-    /// For many targets at once, where [`Self::has_writer`] for each would read all of procfs as many times.
     pub fn all_written(&self) -> HashSet<(u64, u64)> {
         let mut written = HashSet::new();
         for pid in self.pids() {
@@ -136,15 +128,6 @@ impl Proc {
             }
         }
         written
-    }
-
-    fn writes_to(&self, pid: u32, identity: &StdioIdentity) -> bool {
-        let Ok(entries) = fs::read_dir(self.path(pid, "fd")) else { return false };
-        entries.flatten().any(|entry| {
-            identity_of(&entry.path()).is_some_and(|found| (found.dev, found.ino) == (identity.dev, identity.ino))
-                && fs::read_to_string(self.path(pid, "fdinfo").join(entry.file_name()))
-                    .is_ok_and(|info| is_writable(&info))
-        })
     }
 
     /// A path as the process `pid` sees it, made openable by this process.
@@ -232,13 +215,10 @@ mod tests {
         let own = std::process::id();
         let identity = proc.stdio(own, writer.as_raw_fd() as u32).unwrap();
         assert!(!identity.is_tty && identity.rdev == 0);
-        assert!(proc.has_writer(&identity, &[own]));
-        assert!(proc.has_writer(&identity, &[]));
         assert!(proc.all_written().contains(&(identity.dev, identity.ino)));
         drop(writer);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
-        assert!(!proc.has_writer(&identity, &[own]), "the read end is no writer");
-        assert!(!proc.all_written().contains(&(identity.dev, identity.ino)));
+        assert!(!proc.all_written().contains(&(identity.dev, identity.ino)), "the read end is no writer");
     }
 
     #[test]
