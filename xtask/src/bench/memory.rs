@@ -16,6 +16,8 @@ use crate::ui;
 const PART: &str = "memory";
 const IDLE_BAR: f64 = 10.0;
 const PEAK_BAR: f64 = 24.0;
+/// The third value of Linux' `net.ipv4.tcp_rmem`, unless somebody changed it.
+const DEFAULT_RECEIVE_BUFFER: usize = 6 << 20;
 /// Short beside the time in which something grows by a mebibyte.
 const INTERVAL: Duration = Duration::from_millis(2);
 /// The kernel walks through its table of all connections for each answer.
@@ -30,8 +32,19 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
     outcome.push(PART, "idle: resident", mebibytes(process.resident_bytes()?), "MiB");
     outcome.push(PART, "BPF rings", mebibytes(process.bpf_ring_bytes()?), "MiB");
     rig.stop()?;
-    ui::doing("two containers at full speed to tcp");
-    let mut rig = flood(bench, Receiver::discarding(Transport::Tcp)?, bench.lines)?;
+    let receivers = [
+        ("receive buffer as Linux' default", Receiver::discarding_within(DEFAULT_RECEIVE_BUFFER)?, Some(PEAK_BAR)),
+        ("receive buffer as this machine's", Receiver::discarding(Transport::Tcp)?, None),
+    ];
+    for (what, receiver, bar) in receivers {
+        at_full_speed(bench, outcome, what, receiver, bar)?;
+    }
+    Ok(())
+}
+
+fn at_full_speed(bench: &Bench, outcome: &mut Outcome, what: &str, receiver: Receiver, bar: Option<f64>) -> Result<()> {
+    ui::doing(&format!("two containers at full speed to tcp, {what}"));
+    let mut rig = flood(bench, receiver, bench.lines)?;
     let (process, receiver) = (rig.forwarder.process(), rig.receiver.address);
     let anonymous = {
         let process = process.clone();
@@ -40,11 +53,14 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
     let sending = Peak::watch(QUEUE_INTERVAL, move || tcp_send_queue(receiver));
     let receiving = Peak::watch(QUEUE_INTERVAL, move || tcp_receive_queue(receiver));
     rig.go()?;
-    outcome.push_with_bar(PART, "full speed to tcp: peak of RssAnon", mebibytes(anonymous.stop()), "MiB", PEAK_BAR);
-    outcome.push(PART, "full speed to tcp: RssAnon afterwards", mebibytes(process.anonymous_bytes()?), "MiB");
-    outcome.push(PART, "full speed to tcp: resident afterwards", mebibytes(process.resident_bytes()?), "MiB");
-    outcome.push(PART, "full speed to tcp: peak in its send queue", mebibytes(sending.stop()), "MiB");
-    outcome.push(PART, "full speed to tcp: peak in the receive queue", mebibytes(receiving.stop()), "MiB");
+    let (name, peak) = (format!("{what}: peak of RssAnon"), mebibytes(anonymous.stop()));
+    match bar {
+        Some(bar) => outcome.push_with_bar(PART, &name, peak, "MiB", bar),
+        None => outcome.push(PART, &name, peak, "MiB"),
+    }
+    outcome.push(PART, &format!("{what}: RssAnon afterwards"), mebibytes(process.anonymous_bytes()?), "MiB");
+    outcome.push(PART, &format!("{what}: peak in its send queue"), mebibytes(sending.stop()), "MiB");
+    outcome.push(PART, &format!("{what}: peak in the receive queue"), mebibytes(receiving.stop()), "MiB");
     rig.stop()?;
     Ok(())
 }

@@ -58,7 +58,12 @@ struct Progress {
 impl Receiver {
     /// The kernel throws away what comes, without copying it: all that there is to see is how much it was.
     pub fn discarding(transport: Transport) -> Result<Self> {
-        Self::start(transport, RecvFlags::TRUNC, Box::new(|_| ()))
+        Self::start(transport, None, RecvFlags::TRUNC, Box::new(|_| ()))
+    }
+
+    /// The same over TCP, with a receive buffer of at most so many bytes instead of what the machine allows.
+    pub fn discarding_within(buffer: usize) -> Result<Self> {
+        Self::start(Transport::Tcp, Some(buffer), RecvFlags::TRUNC, Box::new(|_| ()))
     }
 
     /// Keeps everything, a newline after each datagram.
@@ -76,10 +81,10 @@ impl Receiver {
     }
 
     pub fn calling(transport: Transport, on_bytes: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
-        Self::start(transport, RecvFlags::empty(), Box::new(on_bytes))
+        Self::start(transport, None, RecvFlags::empty(), Box::new(on_bytes))
     }
 
-    fn start(transport: Transport, flags: RecvFlags, on_bytes: OnBytes) -> Result<Self> {
+    fn start(transport: Transport, buffer: Option<usize>, flags: RecvFlags, on_bytes: OnBytes) -> Result<Self> {
         let progress = Arc::new(Progress {
             begin: Instant::now(),
             reads: AtomicU64::new(0),
@@ -90,6 +95,11 @@ impl Receiver {
         let (address, thread) = match transport {
             Transport::Tcp => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                if let Some(buffer) = buffer {
+                    // The kernel takes half of a buffer for its own use, and doubles what is asked for.
+                    sockopt::set_socket_recv_buffer_size_force(&listener, buffer / 2)
+                        .context("cannot choose a receive buffer")?;
+                }
                 let read = move |listener: TcpListener| read(&listener.accept()?.0, flags, &seen, on_bytes);
                 (listener.local_addr()?, std::thread::spawn(move || read(listener)))
             }

@@ -16,4 +16,5 @@ pub mod load;
 pub mod names;
 pub mod offsets;
 pub mod reader;
+mod state;
 pub mod stream;

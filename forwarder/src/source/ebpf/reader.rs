@@ -17,36 +17,34 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
-use forwarder_common::{ChunkHeader, ExecRecord, Kind, PipeKey, Target};
+use forwarder_common::{PipeKey, Target};
 use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags};
 
-use super::backlog::{self, Backlog, BacklogLog, BacklogQuestion, Pending};
+use super::backlog::{BacklogLog, Pending};
 use super::hold_back::HoldBack;
 use super::load::Capture;
 use super::names::{Answer, Names, Question};
-use super::stream::{Stream, StreamLimits};
-use crate::record::{Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
+use super::state::{Captured, Ending, Hole, State, account_of, push};
+use super::stream::StreamLimits;
+use crate::record::{Origin, OriginHandle, OriginKind};
 use crate::ring::Ring;
-use crate::source::clock::{WallClock, monotonic_ns, realtime_ns};
+use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
 use crate::source::output::Output;
 use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
+pub(super) const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 /// Pause between saying that the reader sleeps and sleeping: a program that had read the flag before is done.
 const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 /// First sleep after activity, for a program that was held up longer than that.
 const SHORT_SLEEP: Duration = Duration::from_millis(5);
 /// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
-const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
 const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stop waits for the next of the namer's answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-/// Console texts that wait for the kernel log's thread.
-const MAX_CONSOLE_TEXTS: usize = 65_536;
 /// Bytes taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 512 << 10;
 
@@ -169,6 +167,7 @@ pub fn start(
             ringward: OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward")),
             dropped: 0,
             round: 0,
+            emptied_ns: 0,
         },
         capture,
         poll,
@@ -200,76 +199,6 @@ struct Reader {
     orders: Receiver<Control>,
     answers: Receiver<Answer>,
     state: State,
-}
-
-/// All but the rings, so that a chunk can be handled while it lies in its ring.
-struct State {
-    options: ReaderOptions,
-    clock: WallClock,
-    output: Output,
-    streams: HashMap<u32, Captured>,
-    processes: HashMap<u64, Watched>,
-    /// Processes of exec records of this round, with their targets.
-    to_watch: Vec<(u32, Vec<u32>)>,
-    /// Names that came before all that runs already was added; `None` afterwards. What is executed in a container
-    /// that runs already looks like its start, and who has ended can't be told from the first process: what was added
-    /// is more reliable, and has a backlog.
-    early_names: Option<Vec<(u32, OriginHandle)>>,
-    next_process: u64,
-    next_target: u32,
-    console: Option<Sender<ConsoleText>>,
-    questions: Sender<Question>,
-    counters: Arc<CaptureCounters>,
-    ringward: OriginHandle,
-    /// Records without a target that found a full ring, as last reported.
-    dropped: u64,
-    /// How often all rings were found empty.
-    round: u64,
-}
-
-struct Captured {
-    key: PipeKey,
-    stream: Stream,
-    hole: Option<Hole>,
-    /// Its name, once it is known what was written before.
-    backlog: Option<(Pending, OriginHandle)>,
-    ending: Ending,
-    /// Whether something came since the accounts were last compared.
-    active: bool,
-}
-
-impl Captured {
-    /// Whether it is known whose it is.
-    fn is_known(&self) -> bool {
-        self.stream.is_named() || self.backlog.is_some()
-    }
-}
-
-struct Hole {
-    since: Instant,
-    /// The round in which it was found.
-    found_in: u64,
-    /// The round after which nothing was in flight any more: one more, and all of it has been seen.
-    settled_in: Option<u64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// Its process lives, or nobody knows of one.
-    No,
-    /// Its process has ended: somebody has to look whether others hold the pipe.
-    ProcessEnded,
-    /// The namer was asked.
-    Asked,
-    /// Nobody holds it: removed when all rings were empty once more.
-    Unheld(u64),
-    /// Not a container after all.
-    Rejected,
-}
-
-struct Watched {
-    pidfd: OwnedFd,
-    targets: Vec<u32>,
 }
 
 impl Reader {
@@ -326,6 +255,7 @@ impl Reader {
         }
         if emptied {
             self.state.round += 1;
+            self.state.emptied_ns = begun_ns;
             self.state.counters.until_ns.store(begun_ns, Ordering::Relaxed);
         }
         found
@@ -545,266 +475,5 @@ impl Reader {
             self.settle(captured);
         }
         self.state.output.seal();
-    }
-}
-
-impl State {
-    fn on_record(&mut self, bytes: &[u8]) {
-        let Some(header) = ChunkHeader::from_bytes(bytes) else { return };
-        let payload = &bytes[size_of::<ChunkHeader>()..];
-        let time_ns = self.clock.of_monotonic(header.time_ns);
-        self.counters.chunks.fetch_add(1, Ordering::Relaxed);
-        match Kind::from_byte(header.kind) {
-            Some(Kind::Data) => {
-                let payload = &payload[..payload.len().min(header.length as usize)];
-                let Some(captured) = self.streams.get_mut(&header.target) else {
-                    // Before its exec record, which another CPU wrote: made known by it.
-                    self.unknown(&header).stream.data(header.offset, time_ns, header.thread, payload, &mut |_, _| {});
-                    return;
-                };
-                captured.active = true;
-                let (output, counters) = (&mut self.output, &self.counters);
-                captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
-                    push(output, counters, origin, framed);
-                });
-            }
-            Some(Kind::Gap) => {
-                let Some(captured) = self.streams.get_mut(&header.target) else {
-                    self.unknown(&header).stream.gap(header.offset, time_ns, u64::from(header.length), &mut |_, _| {});
-                    return;
-                };
-                captured.active = true;
-                let (output, counters) = (&mut self.output, &self.counters);
-                captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
-                    push(output, counters, origin, framed);
-                });
-            }
-            Some(Kind::Exec) => {
-                if let Some(exec) = ExecRecord::from_bytes(payload) {
-                    self.on_exec(&exec);
-                }
-            }
-            Some(Kind::Console) => {
-                if let Some(console) = &self.console {
-                    let text = payload[..payload.len().min(header.length as usize)].to_vec();
-                    // Past the bound the texts are missed only where /dev/kmsg is overrun as well.
-                    if console.len() < MAX_CONSOLE_TEXTS {
-                        let _ = console.send((header.time_ns, text));
-                    }
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn unknown(&mut self, header: &ChunkHeader) -> &mut Captured {
-        let captured = self.new_stream(PipeKey::default());
-        self.streams.entry(header.target).or_insert(captured)
-    }
-
-    fn new_stream(&self, key: PipeKey) -> Captured {
-        Captured {
-            key,
-            stream: Stream::new(self.options.limits, 0),
-            hole: None,
-            backlog: None,
-            ending: Ending::No,
-            active: true,
-        }
-    }
-
-    fn on_exec(&mut self, exec: &ExecRecord) {
-        let mut targets = Vec::new();
-        for (key, target) in exec.stdio.iter().zip(exec.targets) {
-            if target == 0 || targets.contains(&target) {
-                continue;
-            }
-            let fresh = self.new_stream(*key);
-            let known = self.streams.entry(target).or_insert(fresh);
-            // One that has a name already belongs to a process that was there before.
-            if !known.is_known() {
-                known.key = *key;
-                targets.push(target);
-            }
-        }
-        if targets.is_empty() {
-            return;
-        }
-        self.to_watch.push((exec.process, targets));
-        let _ = self.questions.send(Question::Name(Box::new(*exec)));
-    }
-
-    fn on_answer(&mut self, answer: Answer) {
-        match answer {
-            Answer::Named { target, origin } => match &mut self.early_names {
-                Some(early) => early.push((target, origin)),
-                None => self.on_name(target, origin),
-            },
-            Answer::Rejected { target } => {
-                if let Some(captured) = self.streams.get_mut(&target)
-                    && !captured.is_known()
-                {
-                    captured.ending = Ending::Rejected;
-                }
-            }
-            Answer::Backlog { target, backlog } => self.on_backlog(target, backlog),
-            Answer::Held { target, held } => {
-                if let Some(captured) = self.streams.get_mut(&target)
-                    && !held
-                {
-                    captured.ending = Ending::Unheld(self.round);
-                }
-            }
-        }
-    }
-
-    fn use_early_names(&mut self) {
-        for (target, origin) in self.early_names.take().into_iter().flatten() {
-            self.on_name(target, origin);
-        }
-    }
-
-    fn on_name(&mut self, target: u32, origin: OriginHandle) {
-        let Some(captured) = self.streams.get_mut(&target) else { return };
-        if captured.is_known() {
-            return;
-        }
-        let (output, counters) = (&mut self.output, &self.counters);
-        captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
-    }
-
-    fn on_backlog(&mut self, target: u32, backlog: Backlog) {
-        let Some(captured) = self.streams.get_mut(&target) else { return };
-        let Some((pending, _)) = &mut captured.backlog else { return };
-        let before = match backlog {
-            Backlog::NotYet => return,
-            Backlog::Found(before) => before,
-            Backlog::Silent(before) => {
-                let length = backlog::length(&before);
-                // What was captured since the question may be in the file as well, and what was on its way then may
-                // not be in it yet.
-                let is_same = pending.silent.replace(length) == Some(length);
-                if captured.stream.first_ns.is_some() || !(is_same || pending.attempts >= backlog::ATTEMPTS) {
-                    return;
-                }
-                before
-            }
-        };
-        let Some((_, origin)) = captured.backlog.take() else { return };
-        let (output, counters) = (&mut self.output, &self.counters);
-        captured.stream.name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
-    }
-
-    /// Asks the namer for the backlogs whose time has come; for all of them, and for the last time, where `now`.
-    fn ask_for_backlogs(&mut self, now: bool) {
-        for (target, captured) in &mut self.streams {
-            let Some((pending, _)) = &mut captured.backlog else { continue };
-            if !now && pending.ask_at > Instant::now() {
-                continue;
-            }
-            pending.ask_at = Instant::now() + backlog::INTERVAL;
-            pending.attempts = if now { backlog::ATTEMPTS } else { pending.attempts + 1 };
-            let question = BacklogQuestion {
-                target: *target,
-                log: pending.log.clone(),
-                first_ns: captured.stream.first_ns,
-                head: captured.stream.head(backlog::HEAD_BYTES),
-                is_last_attempt: pending.attempts >= backlog::ATTEMPTS,
-            };
-            let _ = self.questions.send(Question::Backlog(question));
-        }
-    }
-
-    fn watch(&mut self, process: u32, targets: Vec<u32>, poll: &OwnedFd) {
-        let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
-        let pidfd = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
-        let number = self.next_process;
-        self.next_process += 1;
-        let watched = pidfd
-            .filter(|pidfd| epoll::add(poll, pidfd, epoll::EventData::new_u64(number), epoll::EventFlags::IN).is_ok());
-        match watched {
-            Some(pidfd) => drop(self.processes.insert(number, Watched { pidfd, targets })),
-            None => self.mark_ended(&targets),
-        }
-    }
-
-    fn process_ended(&mut self, number: u64, poll: &OwnedFd) {
-        if let Some(watched) = self.processes.remove(&number) {
-            let _ = epoll::delete(poll, &watched.pidfd);
-            self.mark_ended(&watched.targets);
-        }
-    }
-
-    fn mark_ended(&mut self, targets: &[u32]) {
-        for target in targets {
-            if let Some(captured) = self.streams.get_mut(target)
-                && captured.ending == Ending::No
-            {
-                captured.ending = Ending::ProcessEnded;
-            }
-        }
-    }
-
-    /// Lines whose end does not come.
-    fn flush_idle(&mut self) {
-        let patience = i64::try_from(self.options.idle_flush.as_nanos()).unwrap_or(i64::MAX);
-        let now = self.clock.of_monotonic(monotonic_ns().unsigned_abs());
-        let (output, counters) = (&mut self.output, &self.counters);
-        for captured in self.streams.values_mut() {
-            if captured.stream.is_waiting() && now - captured.stream.active_ns >= patience {
-                captured.stream.flush(&mut |origin, framed| push(output, counters, origin, framed));
-            }
-        }
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.streams
-            .values()
-            .any(|captured| captured.stream.is_waiting() || captured.stream.has_hole() || captured.ending != Ending::No)
-    }
-
-    /// How long to sleep while something waits for time to pass.
-    fn patience(&self) -> Duration {
-        let has_hole = self.streams.values().any(|captured| captured.stream.has_hole());
-        let urgent =
-            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_) | Ending::Rejected));
-        let has_backlog = self.streams.values().any(|captured| captured.backlog.is_some());
-        if has_hole || urgent {
-            DRAIN_INTERVAL
-        } else if has_backlog {
-            backlog::INTERVAL
-        } else {
-            self.options.idle_flush.min(ACCOUNT_INTERVAL)
-        }
-    }
-
-    fn has_unnamed(&self) -> bool {
-        self.streams.values().any(|captured| !captured.stream.is_named() && captured.ending != Ending::Rejected)
-    }
-
-    fn notice(&mut self, text: &str) {
-        tracing::warn!("{text}");
-        let now = realtime_ns();
-        let meta = RecordMeta { level: Level::Warning, ..RecordMeta::line(now, text.as_bytes()) };
-        self.output.push(&self.ringward, meta, text.as_bytes());
-    }
-}
-
-/// Bytes written to a target, and whether all of them have been put into a ring or given up.
-fn account_of(capture: &Capture, key: &PipeKey) -> Option<(u64, bool)> {
-    let target = capture.targets.get(key, 0).ok()?;
-    Some((target.written, target.settled == target.written))
-}
-
-fn push(output: &mut Output, counters: &CaptureCounters, origin: &OriginHandle, framed: Framed<'_>) {
-    match framed {
-        Framed::Line { time_ns, flags, body } => {
-            counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-            output.push(origin, RecordMeta { flags, ..RecordMeta::line(time_ns, body) }, body);
-        }
-        Framed::Lost { bytes, from_ns, to_ns } => {
-            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
-            output.push_loss(origin, Lost::Bytes(bytes), "from this stream", from_ns, to_ns);
-        }
     }
 }
