@@ -4,7 +4,7 @@
 //! Everything lives in a temporary folder, talks over sockets in it (or over 127.0.0.1), and is gone when it is
 //! dropped: daemons, shims, mounts. Nothing of the machine's own runtimes is used or touched. Tests with containers
 //! need root; [`Machine::claim`] says so and makes them wait for each other.
-#![allow(dead_code, reason = "no test binary uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 pub mod containerd;
 pub mod daemon;

@@ -67,7 +67,9 @@ impl Namer {
         let grouped: BTreeSet<u32> = groups.values().flat_map(|members| members.pids.iter().copied()).collect();
         let mut found: BTreeMap<u32, RunningContainer> = BTreeMap::new();
         for members in groups.into_values() {
-            let oldest = || members.pids.iter().copied().min_by_key(|&pid| (proc.start_time(pid), pid));
+            // One that has ended since it was listed has no start: it must not count as the oldest.
+            let started = |&pid: &u32| Some((proc.start_time(pid)?, pid));
+            let oldest = || members.pids.iter().filter_map(started).min().map(|(_, pid)| pid);
             let Some(first) = members.first.or_else(oldest) else { continue };
             let Some(event) = event_of(proc, first) else { continue };
             let Named::Container(mut identity) = self.name(&event) else { continue };

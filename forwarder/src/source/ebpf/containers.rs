@@ -65,7 +65,9 @@ pub fn add_running(reader: &ReaderHandle, proc: &Proc, backlog: Option<i64>) -> 
     let mut running = Namer::new(proc.clone()).scan_running();
     running.retain(|container| !container.pids.contains(&std::process::id()));
     for container in &running {
-        let log = container.identity.log.as_ref();
+        let identity = &container.identity;
+        tracing::debug!(container = identity.name, id = identity.id, pid = container.init, "runs already");
+        let log = identity.log.as_ref();
         for (stream, identity) in container.stdio.iter().filter(|(_, identity)| !own.contains(identity)) {
             let log = log.zip(backlog).map(|(file, from_ns)| BacklogLog {
                 file: file.clone(),
