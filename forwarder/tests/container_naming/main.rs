@@ -154,7 +154,7 @@ fn containerd_by_ctr() {
 
     // A session in the container is recognised as such, and is no second container.
     run(containerd.ctr("default").args(["task", "exec", "-d", "--exec-id", "e1", id, "/bin/sleep", "1000"]));
-    let session = wait_for("the session", || {
+    let session = wait_for("its shell", || {
         scanned(id).pids.into_iter().find(|&other| {
             other != pid
                 && fs::read_to_string(format!("/proc/{other}/cmdline"))
