@@ -78,6 +78,9 @@ enum Part {
     Throughput,
 }
 
+/// `forwarder/tests/harness/machine.rs` has it too.
+const MACHINE_LOCK: &str = "/run/lock/ringward-tests.lock";
+
 /// What every part is given.
 struct Bench {
     ringward: PathBuf,
@@ -141,7 +144,7 @@ fn build() -> Result<PathBuf> {
 /// What Ringward captures is the machine's: the containers of tests that run now would be in the figures. The lock is
 /// the one that those tests take.
 fn claim_machine() -> Result<File> {
-    let lock = File::create(workspace::target()?.join("machine.lock"))?;
+    let lock = File::create(MACHINE_LOCK)?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     Ok(lock)
 }

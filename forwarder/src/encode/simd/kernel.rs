@@ -5,7 +5,7 @@
 //! replaced where it belongs and the bytes behind it are stored again, one vector at a time, so that dense
 //! escapes cost a store each and no new search.
 //!
-//! Non-ASCII bytes need care until the standard library has said how far the input is valid UTF-8 from there
+//! Non-ASCII bytes need care until a validator (simdutf8) has said how far the input is valid UTF-8 from there
 //! on; up to that point only 0xe2, which may begin U+2028 or U+2029, still does. The input is validated once,
 //! in the longest possible runs, whatever it holds.
 
@@ -243,7 +243,7 @@ fn valid_prefix(input: &[u8]) -> usize {
     if matches!(input.first(), Some(0x80..=0xc1 | 0xf5..)) {
         return 0;
     }
-    match std::str::from_utf8(input) {
+    match simdutf8::compat::from_utf8(input) {
         Ok(text) => text.len(),
         Err(error) => error.valid_up_to(),
     }
