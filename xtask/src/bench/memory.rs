@@ -58,9 +58,9 @@ fn at_full_speed(bench: &Bench, outcome: &mut Outcome, what: &str, receiver: Rec
         Some(bar) => outcome.push_with_bar(PART, &name, peak, "MiB", bar),
         None => outcome.push(PART, &name, peak, "MiB"),
     }
-    outcome.push(PART, &format!("{what}: RssAnon afterwards"), mebibytes(process.anonymous_bytes()?), "MiB");
-    outcome.push(PART, &format!("{what}: peak in its send queue"), mebibytes(sending.stop()), "MiB");
-    outcome.push(PART, &format!("{what}: peak in the receive queue"), mebibytes(receiving.stop()), "MiB");
+    outcome.push(PART, format!("{what}: RssAnon afterwards"), mebibytes(process.anonymous_bytes()?), "MiB");
+    outcome.push(PART, format!("{what}: peak in its send queue"), mebibytes(sending.stop()), "MiB");
+    outcome.push(PART, format!("{what}: peak in the receive queue"), mebibytes(receiving.stop()), "MiB");
     rig.stop()?;
     Ok(())
 }
