@@ -4,11 +4,14 @@
 /// bpf-linker 0.11 and later need a system LLVM; 0.10 loads the one that rustc brings.
 pub const BPF_LINKER: &str = "0.10.4";
 
+/// What the NEON variant is tested as: Rust brings all that it takes to link for it.
+pub const ARM64_TARGET: &str = "aarch64-unknown-linux-musl";
+
 /// The kernel series that the VM boots, oldest first.
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 14] = [
+pub const TEST_PACKAGES: [(&str, &str); 15] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -22,6 +25,7 @@ pub const TEST_PACKAGES: [(&str, &str); 14] = [
     ("tar", "tar"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("qemu-aarch64", "qemu-user"),
     ("busybox", "busybox-static"),
 ];
 

@@ -51,6 +51,7 @@ pub fn build_tools() -> Result<()> {
 pub fn test_tools() -> Result<()> {
     ui::heading("Tools for the tests");
     apt::install("the tests", &[&pins::TEST_PACKAGES[..], &pins::VM_PACKAGES[..]].concat())?;
+    toolchain::target(pins::ARM64_TARGET)?;
     kernels::fetch_all()
 }
 

@@ -38,6 +38,19 @@ pub fn rust_src() -> Result<()> {
     Ok(())
 }
 
+/// The standard library for another target, of the toolchain that runs this command.
+pub fn target(name: &str) -> Result<()> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    if PathBuf::from(sysroot.trim()).join("lib/rustlib").join(name).join("lib").is_dir() {
+        ui::have(&format!("Rust's library for {name}"));
+        return Ok(());
+    }
+    ui::doing(&format!("installing Rust's library for {name}"));
+    run(Command::new("rustup").args(["target", "add", name]))?;
+    ui::done(&format!("Rust's library for {name}"));
+    Ok(())
+}
+
 /// The toolchain that is asked for, a nightly, else the stable one; and where it lies.
 fn ebpf_toolchain() -> Result<(String, PathBuf)> {
     let candidates = match std::env::var("RINGWARD_EBPF_TOOLCHAIN") {

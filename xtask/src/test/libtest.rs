@@ -4,14 +4,30 @@
 //! container tests writes it past libtest's capture) and returns; it is then counted as skipped, not as passed.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::report::Row;
 use crate::{command, ui, workspace};
 
-/// One row for each test binary that held a test.
+/// All tests of the workspace: one row for each test binary that held a test.
 pub fn run(filter: Option<&str>) -> Vec<Row> {
+    run_cargo(workspace::cargo(&["test", "--workspace", "--no-fail-fast"]), filter)
+}
+
+/// The escape kernel's tests in its NEON variant, under qemu's user mode; the machine's own variants are in [`run`].
+pub fn run_as_arm64(filter: Option<&str>) -> Vec<Row> {
+    let target = crate::pins::ARM64_TARGET;
+    let mut cargo = workspace::cargo(&["test", "-p", "ringward-neon", "--lib", "--target", target]);
+    let variable = |what: &str| format!("CARGO_TARGET_{}_{what}", target.to_uppercase().replace('-', "_"));
+    // Rust's own linker and musl: nothing of another architecture has to be installed.
+    cargo.env(variable("LINKER"), "rust-lld").env(variable("RUNNER"), "qemu-aarch64");
+    let mut rows = run_cargo(cargo, filter);
+    rows.iter_mut().for_each(|row| row.name = format!("{} (arm64)", row.name));
+    rows
+}
+
+fn run_cargo(mut cargo: Command, filter: Option<&str>) -> Vec<Row> {
     let started = Instant::now();
     let failed = |why: String| {
         ui::error(&why);
@@ -19,7 +35,6 @@ pub fn run(filter: Option<&str>) -> Vec<Row> {
         row.notes.push(why);
         vec![row]
     };
-    let mut cargo = workspace::cargo(&["test", "--workspace", "--no-fail-fast"]);
     // Cargo names the binaries ("Running …") on stderr: both go into one pipe, in their order.
     let (reader, writer) = match std::io::pipe() {
         Ok(pipe) => pipe,

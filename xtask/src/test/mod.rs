@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 //!
-//! Setup, format, lints, layers, all tests of the workspace (those with containers included), and the VM's subset for
-//! CI. Every step is run even when one before it failed. At the end stands a table, and as the very last line of
-//! stdout `N passed, N failed` (`, N skipped` where something was).
+//! Setup, format, lints, layers, all tests of the workspace (those with containers included), the escape kernel as
+//! arm64, and the VM's subset for CI. Every step is run even when one before it failed. At the end stands a table, and
+//! as the very last line of stdout `N passed, N failed` (`, N skipped` where something was).
 
 mod libtest;
 
@@ -32,6 +32,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     ui::heading("Tests of the workspace");
     report.extend(libtest::run(options.filter.as_deref()));
+    ui::heading("The escape kernel as arm64");
+    report.extend(libtest::run_as_arm64(options.filter.as_deref()));
     if !options.no_vm {
         match vm::boot_all(&vm::Options::for_ci(options.filter.as_deref())) {
             Ok(rows) => report.extend(rows),
