@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
 use crate::observe::counters::DestinationCounters;
-use crate::ring::Cursor;
+use crate::ring::{Cursor, Persisted};
 
 pub use config::{DestinationConfig, RetryPolicy};
 pub use endpoint::Endpoint;
@@ -92,8 +92,18 @@ pub async fn run(
     counters.set_connected(false);
     report.unsent += cursor.lag().records;
     // What the ring still has of the rest goes to the spill; a batch in flight that the ring has let go of was
-    // given to the spill then.
-    report.lost = cursor.persist();
+    // given to the spill then. A disk may be slow, and other destinations are still being delivered to.
+    match tokio::task::spawn_blocking(move || cursor.persist()).await {
+        Ok(Persisted::Kept { refused }) => report.lost = refused,
+        Ok(Persisted::Nowhere { unreported }) => {
+            report.unsent += unreported;
+            report.lost = report.unsent + report.unconfirmed;
+        }
+        Err(error) => {
+            tracing::error!("what {} had left could not be kept: {error}", config.name);
+            report.lost = report.unsent + report.unconfirmed;
+        }
+    }
     report
 }
 

@@ -1,6 +1,6 @@
 //! The record that stands in the stream for what was lost.
 
-use super::batch::FieldValue;
+use super::batch::{FieldValue, Record};
 use super::builder::{BatchBuilder, RecordMeta};
 use super::flags::Flags;
 use super::level::Level;
@@ -11,6 +11,32 @@ use super::origin::OriginHandle;
 pub enum Lost {
     Records(u64),
     Bytes(u64),
+}
+
+impl Lost {
+    pub fn amount(self) -> u64 {
+        match self {
+            Self::Records(amount) | Self::Bytes(amount) => amount,
+        }
+    }
+}
+
+impl Record<'_> {
+    /// What this record reports as lost, where it is a report.
+    pub fn lost(&self) -> Option<Lost> {
+        if !self.flags.contains(Flags::LOSS) {
+            return None;
+        }
+        self.fields().find_map(|(key, value)| {
+            let FieldValue::Json(digits) = value else { return None };
+            let amount = std::str::from_utf8(digits).ok()?.parse().ok()?;
+            match key {
+                b"lost-records" => Some(Lost::Records(amount)),
+                b"lost-bytes" => Some(Lost::Bytes(amount)),
+                _ => None,
+            }
+        })
+    }
 }
 
 impl BatchBuilder {

@@ -51,6 +51,15 @@ pub struct Lag {
     pub bytes: usize,
 }
 
+/// What became of the records that a reader left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persisted {
+    /// All but so many are in the overflow.
+    Kept { refused: u64 },
+    /// There is no overflow; besides what is unread, so many were lost and the reader was not told.
+    Nowhere { unreported: u64 },
+}
+
 /// Reads the ring in order. Dropping it ends the reader.
 pub struct Cursor {
     ring: Arc<Ring>,
@@ -192,13 +201,12 @@ impl Cursor {
     }
 
     /// Hands everything that is not acknowledged to the overflow, for the next run of the program, and with it the
-    /// report of what was lost and not reported yet.
-    /// Returns the records that could not be kept: all of them where there is no overflow.
-    pub fn persist(self) -> u64 {
+    /// report of what was lost and not reported yet. May wait for a disk.
+    pub fn persist(self) -> Persisted {
         let (left, loss) = {
             let mut state = self.ring.lock();
+            // Other readers may go on: the number stays theirs. In this reader's overflow nothing else will have it.
             let sequence = state.next_sequence;
-            state.next_sequence += 1;
             let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
             let (next, from) = (reader.next_sequence, reader.acknowledged_below);
             let mut loss = std::mem::take(&mut reader.loss);
@@ -211,11 +219,9 @@ impl Cursor {
             }
             (left, loss)
         };
-        let Some(overflow) = &self.overflow else {
-            return loss.records + left.iter().map(|(_, batch, _)| u64::from(batch.record_count())).sum::<u64>();
-        };
+        let Some(overflow) = &self.overflow else { return Persisted::Nowhere { unreported: loss.records } };
         let refused = left.iter().filter(|(sequence, batch, is_read)| !overflow.store_last(*sequence, batch, *is_read));
-        refused.map(|(_, batch, _)| u64::from(batch.record_count())).sum()
+        Persisted::Kept { refused: refused.map(|(_, batch, _)| u64::from(batch.record_count())).sum() }
     }
 
     fn take(&mut self) -> Option<BatchRef> {

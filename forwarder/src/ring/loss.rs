@@ -8,6 +8,8 @@ pub struct Loss {
     pub records: u64,
     /// Bytes of the batches that held them.
     pub bytes: u64,
+    /// Bytes of output that reports among these records said to be lost: with them, that would be forgotten.
+    pub reported_bytes: u64,
     /// Time of the first one in ns since the epoch.
     pub from_ns: i64,
     /// Time of the last one in ns since the epoch.
@@ -16,17 +18,26 @@ pub struct Loss {
 
 impl Loss {
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.records == 0 && self.reported_bytes == 0
     }
 
-    /// Counts all records of a batch.
+    /// Counts all records of a batch; a report among them counts as what it reports.
     pub fn add(&mut self, batch: &Batch) {
-        self.merge(Self {
-            records: u64::from(batch.record_count()),
+        let mut loss = Self {
+            records: 0,
             bytes: batch.byte_len() as u64,
+            reported_bytes: 0,
             from_ns: batch.first_time_ns(),
             to_ns: batch.last_time_ns(),
-        });
+        };
+        for record in batch.records() {
+            match record.lost() {
+                Some(Lost::Records(records)) => loss.records += records,
+                Some(Lost::Bytes(bytes)) => loss.reported_bytes += bytes,
+                None => loss.records += 1,
+            }
+        }
+        self.merge(loss);
     }
 
     pub fn merge(&mut self, other: Self) {
@@ -39,16 +50,20 @@ impl Loss {
         }
         self.records += other.records;
         self.bytes += other.bytes;
+        self.reported_bytes += other.reported_bytes;
         self.from_ns = self.from_ns.min(other.from_ns);
         self.to_ns = self.to_ns.max(other.to_ns);
     }
 
-    /// One record that reports this loss to the reader `reader`.
+    /// The records that report this loss to the reader `reader`: one, or a second one for lost bytes of output.
     pub(super) fn report(&self, reader: &str) -> Batch {
         let origin = OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward"));
         let mut builder = BatchBuilder::new(512);
         let place = format!("before they could be sent to {reader}");
-        builder.push_loss(&origin, Lost::Records(self.records), &place, self.from_ns, self.to_ns);
+        let lost = [Lost::Records(self.records), Lost::Bytes(self.reported_bytes)];
+        for lost in lost.into_iter().filter(|lost| lost.amount() > 0) {
+            builder.push_loss(&origin, lost, &place, self.from_ns, self.to_ns);
+        }
         builder.seal()
     }
 }

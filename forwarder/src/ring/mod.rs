@@ -24,7 +24,7 @@ use tokio::sync::futures::Notified;
 
 use crate::record::Batch;
 
-pub use cursor::{BatchRef, Cursor, Lag, ReaderOptions, Start};
+pub use cursor::{BatchRef, Cursor, Lag, Persisted, ReaderOptions, Start};
 pub use loss::Loss;
 
 /// Position per source key: what a destination has acknowledged.

@@ -131,7 +131,7 @@ fn what_an_earlier_run_left_comes_first_and_is_not_read_twice() {
     };
     let cursor = ring.reader(options(&left));
     ring.append(batch(0..6));
-    assert_eq!(cursor.persist(), 0);
+    assert_eq!(cursor.persist(), Persisted::Kept { refused: 0 });
     // The next run reads its source from the start again.
     let ring = Ring::new(limits(100), 2);
     let mut cursor = ring.reader(options(&left));
@@ -177,9 +177,36 @@ fn a_loss_that_was_not_reported_before_the_end_is_reported_after_it() {
     for n in 0..5 {
         ring.append(batch(n * 2..n * 2 + 2));
     }
-    assert_eq!(cursor.persist(), 0);
-    let ring = Ring::new(limits(4), ring.next_sequence());
+    assert_eq!(cursor.persist(), Persisted::Kept { refused: 0 });
+    let ring = Ring::new(limits(4), ring.next_sequence() + 1);
     assert_eq!(drain(&mut ring.reader(options())), (vec![6, 7, 8, 9], 6));
+}
+
+#[test]
+fn a_reader_that_ends_leaves_the_others_alone() {
+    let ring = Ring::new(limits(100), 1);
+    let (ending, mut going_on) = (ring.reader(ReaderOptions::new("a")), ring.reader(ReaderOptions::new("b")));
+    ring.append(batch(0..2));
+    assert_eq!(ending.persist(), Persisted::Nowhere { unreported: 0 });
+    for n in 1..5 {
+        ring.append(batch(n * 2..n * 2 + 2));
+    }
+    assert_eq!(drain(&mut going_on), ((0..10).collect(), 0));
+    ring.close();
+    assert!(going_on.is_closed_and_drained());
+}
+
+#[test]
+fn a_report_that_is_lost_counts_as_what_it_reports() {
+    let origin = OriginHandle::new(Origin::new(OriginKind::Container, "c"));
+    let mut builder = BatchBuilder::new(64);
+    builder.push(&origin, RecordMeta::line(1, b"x"), b"x");
+    builder.push_loss(&origin, crate::record::Lost::Bytes(4711), "somewhere", 2, 3);
+    builder.push_loss(&origin, crate::record::Lost::Records(40), "somewhere", 2, 3);
+    let mut loss = Loss::default();
+    loss.add(&builder.seal());
+    assert_eq!((loss.records, loss.reported_bytes), (41, 4711));
+    assert_eq!(loss.report("r").record_count(), 2);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::read_ahead::{Ahead, ReadAhead};
 use self::recovery::Recovered;
@@ -57,7 +57,7 @@ use crate::sys::files;
 pub use counters::SpillCounters;
 pub use recovery::SpillRecovery;
 
-/// How long the end of the program waits for a disk that is slow, for each batch.
+/// How long the end of the program waits for a disk that is slow, for all batches together.
 const STORE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a spill lies and how large it may get.
@@ -99,6 +99,8 @@ pub struct SpillError {
 pub struct Spill {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// When the first of the last batches came.
+    last_stores: OnceLock<Instant>,
     reader: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -181,7 +183,7 @@ impl Spill {
             counters: SpillCounters::default(),
             on_ready: OnceLock::new(),
         });
-        let mut spill = Self { shared, threads: Vec::new(), reader: Mutex::new(None) };
+        let mut spill = Self { shared, threads: Vec::new(), last_stores: OnceLock::new(), reader: Mutex::new(None) };
         let (writer, keeper) = (Arc::clone(&spill.shared), Arc::clone(&spill.shared));
         let writer =
             spawn("spill-write", move || writer::run(&writer, next_id)).map_err(fail("start the writer of"))?;
@@ -251,7 +253,8 @@ impl Overflow for Spill {
         let has_no_room = |state: &mut State| {
             !state.queue.is_empty() && state.queue_bytes + batch.capacity() > self.shared.options.queue_bytes
         };
-        drop(self.shared.progress.wait_timeout_while(state, STORE_PATIENCE, has_no_room));
+        let left = STORE_PATIENCE.saturating_sub(self.last_stores.get_or_init(Instant::now).elapsed());
+        drop(self.shared.progress.wait_timeout_while(state, left, has_no_room));
         self.store(sequence, batch, is_read)
     }
 

@@ -88,6 +88,7 @@ impl Scan {
         let loss = Loss {
             records: records.saturating_sub(self.place.records),
             bytes: offset - self.place.offset,
+            reported_bytes: 0,
             from_ns: self.last_ns,
             to_ns,
         };

@@ -132,7 +132,7 @@ impl Segment {
     /// All of it.
     pub(super) fn as_loss(&self) -> Loss {
         let Extent { len, records, from_ns, to_ns, .. } = self.extent;
-        Loss { records, bytes: len, from_ns, to_ns }
+        Loss { records, bytes: len, reported_bytes: 0, from_ns, to_ns }
     }
 }
 
