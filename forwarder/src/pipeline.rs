@@ -77,6 +77,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         }
     };
     checkpoints.save();
+    for (name, counted) in counters.destinations() {
+        tracing::info!("destination {name}: {counted}");
+    }
     let mut report = RunReport::default();
     for (name, drained) in reports {
         if let Some(error) = drained.error {

@@ -49,8 +49,6 @@ pub struct DestinationCounters {
     pub acknowledged: Counter,
     /// Given up: no datagram could carry them, or the destination failed for good.
     pub lost: Counter,
-    /// Left out because the configuration says so.
-    pub discarded: Counter,
     /// Their `msg` was cut to the size limit.
     pub cut: Counter,
     /// Longer than the size limit even with an empty `msg`.
@@ -69,6 +67,19 @@ pub struct DestinationCounters {
     pub held_bytes: Gauge,
     connected: AtomicBool,
     last_error: Mutex<Option<String>>,
+}
+
+impl std::fmt::Display for DestinationCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [sent, resent, acknowledged] = [&self.sent, &self.resent, &self.acknowledged].map(Counter::value);
+        let [cut, lost, connects] = [&self.cut, &self.lost, &self.connects].map(Counter::value);
+        let [resets, retries, bytes] = [&self.resets, &self.retries, &self.sent_bytes].map(Counter::value);
+        write!(
+            f,
+            "{sent} records sent ({resent} of them again) in {bytes} bytes, {acknowledged} acknowledged, {cut} cut, \
+             {lost} impossible to send; {connects} connections, {resets} broken, {retries} attempts repeated"
+        )
+    }
 }
 
 impl DestinationCounters {
@@ -97,17 +108,9 @@ impl DestinationCounters {
     }
 }
 
-/// Of the whole program.
+/// Of all destinations.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Records, and bytes of their bodies, that sources put into the ring.
-    pub received: Counter,
-    pub received_bytes: Counter,
-    /// Records, and bytes where records are unknowable, that a source lost before they reached the ring.
-    pub lost: Counter,
-    pub lost_bytes: Counter,
-    /// Records that a filter or limit left out for all destinations.
-    pub discarded: Counter,
     destinations: Mutex<BTreeMap<String, Arc<DestinationCounters>>>,
 }
 
