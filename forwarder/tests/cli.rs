@@ -429,3 +429,51 @@ fn stdout_that_dies_is_told_at_once_and_its_error_is_said_once() {
     assert_eq!(last, whole, "{text}");
     assert!(text.contains("stopped before everything was delivered"), "the other destination's rest: {text}");
 }
+
+#[test]
+fn a_state_dir_that_is_gone_is_told_once_and_so_is_its_return() {
+    let place = Place::new();
+    let Some((_listener, mut arguments)) = unread(&place, "1s") else { return };
+    // A datagram is acknowledged when it was sent, so that there is something to save.
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    arguments.extend(["--to".to_owned(), format!("udp://{}", receiver.local_addr().unwrap())]);
+    let log = place.dir.path().join("log");
+    let state = place.dir.path().join("state");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringward"));
+    command.current_dir(place.dir.path()).args(&arguments).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let count = |what: &str| fs::read_to_string(&log).unwrap_or_default().matches(what).count();
+    let something_new = || drop(fs::write("/dev/kmsg", "<14>ringward-state-test\n"));
+    wait_until(|| count("ready: ") == 1 && state.join("state.json").exists());
+    fs::remove_dir_all(&state).unwrap();
+    for _ in 0..7 {
+        something_new();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(count("checkpoints can't be saved"), 1, "{:?}", fs::read_to_string(&log));
+    fs::create_dir(&state).unwrap();
+    wait_until(|| {
+        something_new();
+        std::thread::sleep(Duration::from_millis(200));
+        count("checkpoints are saved again") == 1
+    });
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(&mut child), Some(0));
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_so() {
+    let place = Place::new();
+    let Some((_listener, arguments)) = unread(&place, "1s") else { return };
+    let log = place.dir.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ringward")]).args(&arguments);
+    let mut child = command.current_dir(place.dir.path()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let said = |what: &str| fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
+    wait_until(|| said("ready: "));
+    signal(&child, Signal::HUP);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!said("stopping"));
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(&mut child), Some(0));
+}

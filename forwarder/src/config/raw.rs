@@ -42,7 +42,7 @@ document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
         /// Where Ringward keeps what must survive a restart: checkpoints, and what is spilled for slow destinations.
-        /// One running Ringward owns it.
+        /// One running Ringward owns it. It must belong to Ringward's user or root, and nobody else may write to it.
         state_dir: PathBuf => "`$STATE_DIRECTORY` (set by systemd), else `/var/lib/ringward`",
 
         /// How files are read and connections are served: `uring` asks for io_uring, `epoll` avoids it, `auto` takes
