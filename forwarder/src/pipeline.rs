@@ -4,6 +4,7 @@
 //! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
 //! and channels; nothing is polled while nothing happens.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ const CAPTURED_UNTIL: &str = "until";
 pub struct RunReport {
     /// Destinations that did not take everything before the shutdown's time was over.
     pub undelivered: Vec<Undelivered>,
+    /// Destinations that could not go on, and why.
+    pub failed: Vec<(String, String)>,
 }
 
 /// What a destination did not take.
@@ -66,14 +69,21 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
-    let checkpoints = Checkpoints { ring: Arc::clone(&ring), state, captured_until: sources.captured_until() };
+    let checkpoints = Checkpoints {
+        ring: Arc::clone(&ring),
+        state,
+        captured_until: sources.captured_until(),
+        failing: Cell::new(false),
+    };
     let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
             sources.stop();
             ring.close();
-            destinations.drain(Instant::now() + config.shutdown_timeout)?
+            let drained = destinations.drain(Instant::now() + config.shutdown_timeout, &mut signals);
+            checkpoints.save();
+            drained?
         }
     };
     checkpoints.save();
@@ -83,7 +93,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut report = RunReport::default();
     for (name, drained) in reports {
         if let Some(error) = drained.error {
-            return Err(error).context(format!("destination {name}"));
+            report.failed.push((name.clone(), error.to_string()));
         }
         let records = drained.unsent + drained.unconfirmed;
         if records + drained.lost > 0 {
@@ -108,6 +118,8 @@ struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal or the session is gone; not where it is ignored (nohup).
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -115,8 +127,23 @@ impl Signals {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         drop(entered);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+}
+
+/// By the mask of ignored signals; SIGHUP is its first bit.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -126,15 +153,16 @@ fn wait(
     checkpoints: &Checkpoints,
     ended: &mut oneshot::Receiver<Reports>,
 ) -> anyhow::Result<Option<Reports>> {
-    let Signals { runtime, terminate, interrupt } = signals;
+    let Signals { runtime, terminate, interrupt, hangup } = signals;
     runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = hung_up(hangup) => "SIGHUP",
             reports = ended => return Ok(Some(reports.context("the destinations ended without a report")?)),
-            () = checkpoints.keep_saving() => {}
-        }
-        tracing::info!("stopping: delivering what was captured");
+            () = checkpoints.keep_saving() => "nothing",
+        };
+        tracing::info!("stopping on {signal}: delivering what was captured (a second SIGTERM or SIGINT ends at once)");
         Ok(None)
     })
 }
@@ -145,6 +173,8 @@ struct Checkpoints {
     state: Option<StateDir>,
     /// Up to when container output has been captured, where it is.
     captured_until: Box<dyn Fn() -> Option<u64>>,
+    /// Whether saving failed the last time; said once.
+    failing: Cell<bool>,
 }
 
 impl Checkpoints {
@@ -172,9 +202,12 @@ impl Checkpoints {
             state.advance(OUTPUT, CAPTURED_UNTIL, until);
         }
         state.set_next_sequence(self.ring.next_sequence());
-        if let Err(error) = state.flush() {
-            tracing::error!("checkpoints could not be saved: {error}");
+        match (state.flush(), self.failing.get()) {
+            (Err(error), false) => tracing::error!("checkpoints can't be saved, and are tried again: {error}"),
+            (Ok(()), true) => tracing::info!("checkpoints are saved again"),
+            (Err(_), true) | (Ok(()), false) => return,
         }
+        self.failing.set(!self.failing.get());
     }
 }
 
@@ -218,11 +251,22 @@ impl Destinations {
         let (done, reports) = oneshot::channel();
         let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
             let all = async move {
+                let alone = tasks.len() == 1;
                 let running: Vec<_> = tasks
                     .into_iter()
                     .map(|(config, cursor, counters)| {
                         let name = config.name.clone();
-                        (name, tokio::task::spawn_local(destination::run(config, cursor, counters, signal.clone())))
+                        let running = destination::run(config, cursor, counters, signal.clone());
+                        let shown = name.clone();
+                        let running = async move {
+                            let report = running.await;
+                            // One that is alone ends the program, with this error.
+                            if let Some(error) = report.error.as_ref().filter(|_| !alone) {
+                                tracing::error!("destination `{shown}` has failed, the others go on: {error}");
+                            }
+                            report
+                        };
+                        (name, tokio::task::spawn_local(running))
                     })
                     .collect();
                 let mut reports = Reports::new();
@@ -249,10 +293,18 @@ impl Destinations {
         format!("sending to {} by {}", self.names.join(", "), self.backend)
     }
 
-    /// Delivers what is in the ring, until `deadline`.
-    fn drain(self, deadline: Instant) -> anyhow::Result<Reports> {
+    /// Delivers what is in the ring, until `deadline` or a second signal. A hangup is none: it may come with the first.
+    fn drain(self, deadline: Instant, signals: &mut Signals) -> anyhow::Result<Reports> {
         self.stop.drain_until(deadline.into());
-        let reports = self.reports.blocking_recv().context("the destinations ended without a report")?;
+        let Signals { runtime, terminate, interrupt, .. } = signals;
+        let reports = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                reports = self.reports => reports.context("the destinations ended without a report"),
+                _ = terminate.recv() => bail!("ended at once by a second signal; what was not delivered by then is lost"),
+                _ = interrupt.recv() => bail!("ended at once by a second signal; what was not delivered by then is lost"),
+            }
+        })?;
         let _ = self.thread.join();
         Ok(reports)
     }

@@ -2,10 +2,15 @@
 //! nothing was opened.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use rustix::process::{Pid, Signal, kill_process};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -281,4 +286,194 @@ fn help_version_and_doctor_end_well() {
     let items: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
     let names: Vec<_> = items.as_array().unwrap().iter().filter_map(|item| item["name"].as_str()).collect();
     assert!(names.contains(&"kernel") && names.contains(&"cap_bpf"), "{names:?}");
+}
+
+/// `ringward ARGUMENTS` with `stderr` as its standard error; killed where it is still there after a while.
+fn ends_with_stderr(place: &Place, arguments: &[&str], stderr: Stdio, signalled: impl FnOnce(&Child)) -> Option<i32> {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringward"));
+    command.current_dir(place.dir.path()).args(arguments).env("RINGWARD_LOG", "trace");
+    let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    signalled(&child);
+    ended(&mut child)
+}
+
+fn ended(child: &mut Child) -> Option<i32> {
+    for _ in 0..600 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("it was still there after 30 s");
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// The kernel's log to a receiver that never reads; `None` where that log can't be read.
+fn unread(place: &Place, shutdown_timeout: &str) -> Option<(TcpListener, Vec<String>)> {
+    fs::File::open("/dev/kmsg").ok()?;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = "capture: {containers: false}\nkernel: {console_tracepoint: false}\n";
+    place.file("r.yaml", format!("shutdown_timeout: {shutdown_timeout}\n{settings}"));
+    let to = format!("tcp://{}", listener.local_addr().unwrap());
+    let state = place.dir.path().join("state").to_str().unwrap().to_owned();
+    let arguments = ["run", "-c", "r.yaml", "--to", &to, "--state-dir", &state].map(str::to_owned).to_vec();
+    Some((listener, arguments))
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !what() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn nobody_at_stderr_changes_no_exit_code() {
+    let place = Place::new();
+    for (arguments, code) in
+        [(&["check", "--to", "x"][..], 2), (&["check", "--frob"], 2), (&["run", "--no-kernel", "--no-containers"], 1)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(ends_with_stderr(&place, arguments, writer.into(), |_| ()), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_full_stderr_that_nobody_reads_holds_up_nothing() {
+    let place = Place::new();
+    let Some((_listener, arguments)) = unread(&place, "1s") else { return };
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let state = place.dir.path().join("state/state.json");
+    let code = ends_with_stderr(&place, &arguments, writer.into(), |child| {
+        wait_until(|| state.exists());
+        signal(child, Signal::TERM);
+    });
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_hangup_drains_and_a_second_signal_ends_at_once() {
+    let place = Place::new();
+    let Some((_listener, arguments)) = unread(&place, "1m") else { return };
+    let _ = fs::write("/dev/kmsg", "<14>ringward-signal-test\n");
+    let log = place.dir.path().join("log");
+    let said = |what: &str| fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut second = None;
+    let code = ends_with_stderr(&place, &arguments, fs::File::create(&log).unwrap().into(), |child| {
+        wait_until(|| said("ready: "));
+        signal(child, Signal::HUP);
+        wait_until(|| said("stopping on SIGHUP: delivering what was captured (a second SIGTERM"));
+        signal(child, Signal::INT);
+        second = Some(Instant::now());
+    });
+    assert!(second.unwrap().elapsed() < Duration::from_secs(5));
+    assert_eq!(code, Some(1));
+    assert!(said("ringward: error: ended at once by a second signal"), "{:?}", fs::read_to_string(&log));
+}
+
+#[test]
+fn a_state_dir_that_others_may_write_to_is_refused() {
+    let place = Place::new();
+    fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let state = place.dir.path().to_str().unwrap();
+    let output = place.run(&["run", "--no-containers", "--to", "udp://127.0.0.1:9", "--state-dir", state]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("others may write to it (mode 0777)"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_can_not_work_is_refused() {
+    refused_flags(
+        &["--to", "udp://h:1", "--tag", &format!("a={}", "x".repeat(70_000))],
+        "--tag: a record with these tags",
+    );
+    refused_flags(&["--spill", "1GiB"], "--spill: stdout can't be spilled");
+    refused(
+        "destinations: [{endpoint: 'stdout:', spill: {bytes: 1GiB}}]\n",
+        "r.yaml:1:45: destinations[0].spill: stdout can't be spilled",
+    );
+    refused_flags(&["--to", "udp://-h:80"], "--to: `udp://-h:80` has the host `-h`, which can't be one");
+}
+
+#[test]
+fn stdout_that_dies_is_told_at_once_and_its_error_is_said_once() {
+    let place = Place::new();
+    let Some((_listener, mut arguments)) = unread(&place, "1s") else { return };
+    arguments.extend(["--to".to_owned(), "stdout:".to_owned()]);
+    let _ = fs::write("/dev/kmsg", "<14>ringward-stdout-test\n");
+    let log = place.dir.path().join("log");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringward"));
+    command.current_dir(place.dir.path()).args(&arguments).stdout(writer).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let text = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until(|| text().contains("destination `stdout:` has failed, the others go on: nobody reads stdout any more"));
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(&mut child), Some(1));
+    let text = text();
+    let last = text.lines().last().unwrap_or_default();
+    let whole = "ringward: error: destination `stdout:`: nobody reads stdout any more: Broken pipe (os error 32)";
+    assert_eq!(last, whole, "{text}");
+    assert!(text.contains("stopped before everything was delivered"), "the other destination's rest: {text}");
+}
+
+#[test]
+fn a_state_dir_that_is_gone_is_told_once_and_so_is_its_return() {
+    let place = Place::new();
+    let Some((_listener, mut arguments)) = unread(&place, "1s") else { return };
+    // A datagram is acknowledged when it was sent, so that there is something to save.
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    arguments.extend(["--to".to_owned(), format!("udp://{}", receiver.local_addr().unwrap())]);
+    let log = place.dir.path().join("log");
+    let state = place.dir.path().join("state");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringward"));
+    command.current_dir(place.dir.path()).args(&arguments).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let count = |what: &str| fs::read_to_string(&log).unwrap_or_default().matches(what).count();
+    let something_new = || drop(fs::write("/dev/kmsg", "<14>ringward-state-test\n"));
+    wait_until(|| count("ready: ") == 1 && state.join("state.json").exists());
+    fs::remove_dir_all(&state).unwrap();
+    for _ in 0..7 {
+        something_new();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(count("checkpoints can't be saved"), 1, "{:?}", fs::read_to_string(&log));
+    fs::create_dir(&state).unwrap();
+    wait_until(|| {
+        something_new();
+        std::thread::sleep(Duration::from_millis(200));
+        count("checkpoints are saved again") == 1
+    });
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(&mut child), Some(0));
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_so() {
+    let place = Place::new();
+    let Some((_listener, arguments)) = unread(&place, "1s") else { return };
+    let log = place.dir.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ringward")]).args(&arguments);
+    let mut child = command.current_dir(place.dir.path()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let said = |what: &str| fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
+    wait_until(|| said("ready: "));
+    signal(&child, Signal::HUP);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!said("stopping"));
+    signal(&child, Signal::TERM);
+    assert_eq!(ended(&mut child), Some(0));
 }

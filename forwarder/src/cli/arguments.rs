@@ -21,8 +21,8 @@ Examples:
       Capture the kernel's log and all containers, print to standard output.
   ringward run --to udp://127.0.0.1:12345 --to tcp://logs.example.org:5044 --tag server=s03-rack07
       Send both to two receivers, with a tag; standard output stays quiet.
-  ringward run --no-kernel --no-containers --unit cron.service
-      Only what one systemd unit prints.
+  ringward run --no-kernel --no-containers --pid 4711
+      Only what one process and its children print to a terminal, a pipe or a file.
   ringward check -v --config /etc/ringward/ringward.yaml
       Does this configuration hold, and what does it mean?
   ringward doctor
@@ -58,8 +58,9 @@ pub struct Arguments {
 pub enum Command {
     /// Capture and send, until told to stop
     ///
-    /// Without any flag or file: the kernel's log and every container's output, to standard output. SIGTERM or SIGINT
-    /// stops; what was captured by then is still delivered, within `shutdown_timeout`.
+    /// Without any flag or file: the kernel's log and every container's output, to standard output. SIGTERM, SIGINT
+    /// or SIGHUP stops; what was captured by then is still delivered, within `shutdown_timeout`. A second SIGTERM or
+    /// SIGINT ends at once.
     Run(Run),
     /// Say whether a configuration holds, and what it means
     ///
@@ -67,7 +68,7 @@ pub enum Command {
     Check(Check),
     /// Say what this machine allows, what is missing, and how to get it
     ///
-    /// Starts nothing and changes nothing. Run it as the user, and in the container or unit, that will run Ringward.
+    /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in the container or unit, that will run Ringward.
     Doctor(Doctor),
 }
 
@@ -116,7 +117,7 @@ pub struct Configured {
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Destinations")]
     tag: Vec<String>,
 
-    /// Keep up to BYTES on disk for every destination that is slow or down, as 1GiB
+    /// Keep up to BYTES on disk for every udp or tcp destination that is slow or down, as 1GiB
     #[arg(long, value_name = "BYTES", help_heading = "Destinations", allow_hyphen_values = true)]
     spill: Option<String>,
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod check;
 pub mod doctor;
+mod log_writer;
 mod logging;
 mod paint;
 mod run;
@@ -34,15 +35,16 @@ impl Ended {
         match self {
             Ended::Well => ExitCode::SUCCESS,
             Ended::Failed(error) => {
-                eprintln!("{} {error:#}", paint.error());
+                logging::say(&format!("{} {error:#}\n", paint.error()));
                 ExitCode::from(1)
             }
             Ended::Misconfigured(problems) => {
                 for problem in &problems.0 {
-                    eprintln!("{} {problem}", paint.error());
+                    logging::say(&format!("{} {problem}\n", paint.error()));
                 }
                 if problems.0.len() > 1 {
-                    eprintln!("{} {} problems, nothing was started", paint.error(), problems.0.len());
+                    let count = problems.0.len();
+                    logging::say(&format!("{} {count} problems, nothing was started\n", paint.error()));
                 }
                 ExitCode::from(2)
             }
@@ -56,7 +58,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    match arguments.command {
+    let ended = match arguments.command {
         Command::Run(run) => with_config(&run.configured, |loaded, _| run::run(loaded)),
         Command::Check(check) if check.reference => printed(crate::config::reference::markdown()),
         Command::Check(check) => {
@@ -65,8 +67,10 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
-    }
-    .report()
+    };
+    let code = ended.report();
+    logging::finish();
+    code
 }
 
 /// Help and version were asked for and end well; anything else is a usage error, in the form of our other errors.
@@ -80,9 +84,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     let rendered = error.render();
     let text = if paint.is_on() { rendered.ansi().to_string() } else { rendered.to_string() };
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprint!("{text}");
+        logging::say(&text);
     } else {
-        eprint!("{}{text}", paint.name());
+        logging::say(&format!("{}{text}", paint.name()));
     }
     ExitCode::from(2)
 }
@@ -102,7 +106,7 @@ fn with_config(configured: &Configured, command: impl FnOnce(Loaded, Paint) -> a
     };
     logging::start(filter);
     for warning in &loaded.warnings {
-        eprintln!("{} {warning}", Paint::stderr().warning());
+        logging::say(&format!("{} {warning}\n", Paint::stderr().warning()));
     }
     match command(loaded, Paint::stdout()) {
         Ok(()) => Ended::Well,

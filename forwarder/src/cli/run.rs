@@ -13,5 +13,9 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
             tracing::warn!(destination, records, not_kept, "stopped before everything was delivered");
         }
     }
+    if !report.failed.is_empty() {
+        let failed: Vec<_> = report.failed.iter().map(|(name, why)| format!("destination `{name}`: {why}")).collect();
+        anyhow::bail!("{}", failed.join("; "));
+    }
     Ok(())
 }

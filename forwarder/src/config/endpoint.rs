@@ -105,7 +105,16 @@ fn host_name(host: &str) -> Option<String> {
         return address.parse::<std::net::Ipv6Addr>().ok().map(|_| inner.to_owned());
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (host.len() <= 253 && host.chars().all(valid)).then(|| host.to_owned())
+    let label = |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    // A dot at the end says that nothing is to be added to the name.
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    // No top-level domain is a number: what ends in one can only be an address.
+    let number = labels.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    let holds = host.len() <= 253
+        && host.chars().all(valid)
+        && labels.split('.').all(label)
+        && (!number || host.parse::<std::net::Ipv4Addr>().is_ok());
+    holds.then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -121,6 +130,7 @@ mod tests {
         assert_eq!(Endpoint::parse("udp://[fe80::1%eth0]:1"), udp("fe80::1%eth0", 1));
         assert_eq!(Endpoint::parse("tcp://logs.example.org:5044").unwrap().to_string(), "tcp://logs.example.org:5044");
         assert_eq!(Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(), "tcp://[::1]:5044");
+        assert_eq!(Endpoint::parse("udp://3com.example.:1"), udp("3com.example.", 1));
         assert_eq!(Endpoint::parse("stdout:"), Ok(Endpoint::Stdout));
     }
 
@@ -145,6 +155,12 @@ mod tests {
             ("udp://[::1]", "no port"),
             ("udp://user@h:1", "can't be one"),
             ("udp://h h:1", "can't be one"),
+            ("udp://-h:80", "can't be one"),
+            ("udp://h-:80", "can't be one"),
+            ("udp://h..h:80", "can't be one"),
+            ("udp://.:80", "can't be one"),
+            ("udp://255.255.255.256:80", "can't be one"),
+            ("udp://1.2.3:80", "can't be one"),
             ("tcp://h:1/logs", "`/logs` behind"),
             ("tcp://h:1?x=y", "`?x=y` behind"),
             ("stdout", "no scheme"),

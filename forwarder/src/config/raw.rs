@@ -42,15 +42,15 @@ document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
         /// Where Ringward keeps what must survive a restart: checkpoints, and what is spilled for slow destinations.
-        /// One running Ringward owns it.
+        /// One running Ringward owns it. It must belong to Ringward's user or root, and nobody else may write to it.
         state_dir: PathBuf => "`$STATE_DIRECTORY` (set by systemd), else `/var/lib/ringward`",
 
         /// How files are read and connections are served: `uring` asks for io_uring, `epoll` avoids it, `auto` takes
         /// io_uring where the kernel allows it. The behaviour is the same; the start-up log says which was chosen.
         io: IoChoice = "auto",
 
-        /// How long a stop (SIGTERM, SIGINT) may take for delivering what was already captured. What is left then is
-        /// reported, by destination.
+        /// How long a stop (SIGTERM, SIGINT, SIGHUP) may take for delivering what was already captured. What is left then
+        /// is reported, by destination. A second SIGTERM or SIGINT ends at once.
         shutdown_timeout: Period = "10s",
 
         /// The ring: the newest records, in memory, which all destinations read at their own pace.
@@ -158,7 +158,7 @@ document! {
         /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
         max_record_bytes: Auto<Bytes> = "auto",
 
-        /// Waiting between attempts to connect or send.
+        /// UDP and TCP: waiting between attempts to connect or send.
         retry: Retry,
 
         /// TCP: how much is sent again after a connection broke in a way that does not prove what the receiver had
@@ -166,7 +166,7 @@ document! {
         /// fewer doubled records, and gives up the promise that nothing is missing.
         resend_window: Auto<Bytes> = "auto",
 
-        /// Keep on disk what the ring had to let go before this destination took it.
+        /// UDP and TCP: keep on disk what the ring had to let go before this destination took it.
         spill: Spill => "none: what does not fit the ring is counted lost",
     }
 }

@@ -15,9 +15,14 @@ use super::resolved::{
 };
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
+use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
+use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
 
 /// The largest payload of a UDP datagram over IPv4: 65535 less 20 of IP and 8 of UDP header.
 pub const MAX_DATAGRAM: usize = 65_507;
+
+/// What tags must leave of a record's bytes for its text and the fields that differ, or half of them where that is less.
+const ROOM_BESIDE_TAGS: usize = 1024;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -174,6 +179,7 @@ impl Check<'_> {
             }
             resolved.push(config);
         }
+        self.something_spills(for_all, &resolved);
         resolved
     }
 
@@ -195,8 +201,11 @@ impl Check<'_> {
             return None;
         };
         let name = self.name(raw, endpoint);
+        self.makes_sense_for(endpoint, given);
         let mut tags = raw.extra_tags.as_ref().map_or_else(Tags::default, |tags| tags.value.clone());
+        let own = tags.clone();
         tags.overlay(for_all.tags.clone());
+        self.tags_leave_room(given, &own, &tags, record_limit);
         Some(DestinationConfig {
             endpoint: endpoint.value.clone(),
             format: raw.format().value,
@@ -207,9 +216,49 @@ impl Check<'_> {
                 Auto::Auto => None,
                 Auto::Given(bytes) => Some(bytes.0),
             },
-            spill: spill_bytes.map(|bytes| SpillConfig { bytes, dir: state_dir.join("spill").join(component(&name)) }),
+            spill: spill_bytes
+                .filter(|_| endpoint.value != Endpoint::Stdout)
+                .map(|bytes| SpillConfig { bytes, dir: state_dir.join("spill").join(component(&name)) }),
             name,
         })
+    }
+
+    /// A key that would do nothing is more likely a mistake than a wish.
+    fn makes_sense_for(&mut self, endpoint: &Located<Endpoint>, given: &Located<Destination>) {
+        let raw = &given.value;
+        let stdout = endpoint.value == Endpoint::Stdout;
+        if stdout && let Some(spill) = &raw.spill {
+            self.add(
+                spill,
+                "stdout can't be spilled: who reads it after a restart is another",
+                "`spill` with udp or tcp",
+            );
+        }
+        if stdout && let Some(retry) = &raw.retry {
+            self.add(retry, "stdout can't be tried again: nothing connects to it", "`retry` with udp or tcp");
+        }
+        let is_tcp = matches!(endpoint.value, Endpoint::Tcp { .. });
+        let window = raw.resend_window.as_ref().filter(|window| window.value != Auto::Auto);
+        if let Some(window) = window.filter(|_| !is_tcp) {
+            let what = format!("{} can't send again what was sent: nothing says what arrived", endpoint.value);
+            self.add(window, what, "`resend_window` with tcp");
+        }
+    }
+
+    /// With tags that fill a record there is no room for its text, and each would be lost or empty.
+    fn tags_leave_room(&mut self, given: &Located<Destination>, own: &Tags, all: &Tags, limit: Option<usize>) {
+        let Some(limit) = limit else { return };
+        let most = limit - ROOM_BESIDE_TAGS.min(limit / 2);
+        let (own, all) = (empty_record(own), empty_record(all));
+        if all <= most {
+            return;
+        }
+        let what = |bytes| format!("a record with these tags and no text has {bytes} bytes; the limit is {limit}");
+        let accepted = format!("tags with which it has at most {most}, or a larger max_record_bytes");
+        match &given.value.extra_tags {
+            Some(tags) if own > most => self.add(tags, what(own), accepted),
+            _ => self.problems.add(&Place::Flag("--tag"), "", what(all), accepted),
+        }
     }
 
     fn name(&mut self, raw: &Destination, endpoint: &Located<Endpoint>) -> String {
@@ -232,6 +281,20 @@ impl Check<'_> {
             Auto::Auto => None,
             // With less, what stands around the text would leave no room for it.
             Auto::Given(bytes) => Some(self.bytes(&given.with(bytes), 512, most)),
+        }
+    }
+
+    /// `--spill` is for those that can be spilled; there must be one.
+    fn something_spills(&mut self, for_all: &ForAll, resolved: &[DestinationConfig]) {
+        if let Some(spill) = &for_all.spill
+            && !resolved.is_empty()
+            && resolved.iter().all(|destination| destination.endpoint == Endpoint::Stdout)
+        {
+            self.add(
+                spill,
+                "stdout can't be spilled, and there is no other destination",
+                "with a udp or tcp destination",
+            );
         }
     }
 
@@ -288,6 +351,17 @@ impl Check<'_> {
     fn reported(&self, place: &Place, key: &str) -> bool {
         self.problems.0.iter().any(|problem| problem.key == key && problem.place.same_source(place))
     }
+}
+
+/// Length of a record with these tags and an empty text, encoded.
+fn empty_record(tags: &Tags) -> usize {
+    let mut batch = BatchBuilder::new(64);
+    batch.push(&OriginHandle::new(Origin::new(OriginKind::Service, "")), RecordMeta::line(0, b""), b"");
+    let batch = batch.seal();
+    let mut encoder = JsonLines::new(JsonLinesOptions { extra_tags: tags.0.clone(), ..JsonLinesOptions::default() });
+    let mut encoded = Vec::new();
+    encoder.encode_batch(&batch, 0..batch.record_count(), &mut encoded, &mut Vec::new());
+    encoded.len()
 }
 
 /// The distinct values of a list, in order.

@@ -40,7 +40,9 @@ fn the_example_holds_with_everything_taken_in() {
                 _ => format!("{line}\n"),
             }
         })
-        .collect();
+        .collect::<String>()
+        // Retries and a spill are for what connects.
+        .replace("\"stdout:\"", "tcp://127.0.0.1:5044");
     let config = from_text("config/ringward.yaml", &taken_in).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(config.destinations[0].spill.is_some() && !config.capture.units.is_empty(), "{config:?}");
 }
@@ -138,7 +140,26 @@ fn bounds_hold_between_keys() {
         ("destinations: [{endpoint: 'stdout:'}, {endpoint: 'stdout:', name: x}]", "is stdout:, like"),
         ("destinations: [{endpoint: 'stdout:', extraTags: {'': x}}]", "holds a tag without a name"),
         ("destinations: [{endpoint: 'stdout:', extraTags: {a: [x]}}]", "extraTags.a: is a list; accepted: text"),
-        ("destinations: [{endpoint: 'stdout:', spill: {bytes: 1kB}}]", "`1000` is too small; accepted: 1MiB to"),
+        (
+            "destinations: [{endpoint: 'stdout:', spill: {bytes: 1MiB}}]",
+            "destinations[0].spill: stdout can't be spilled",
+        ),
+        (
+            "destinations: [{endpoint: 'stdout:', retry: {max: 1m}}]",
+            "destinations[0].retry: stdout can't be tried again",
+        ),
+        (
+            "destinations: [{endpoint: 'udp://h:1', resend_window: 1MiB}]",
+            "destinations[0].resend_window: udp://h:1 can't",
+        ),
+        ("destinations: [{endpoint: 'udp://h:1', name: (x)}]", "destinations[0].name: `(x)` starts with `(`"),
+        (
+            "destinations: [{endpoint: 'tcp://h:1', max_record_bytes: 512, extraTags: {a: TAG}}]"
+                .replace("TAG", &"x".repeat(300))
+                .as_str(),
+            "the limit is 512; accepted: tags with which it has at most 256, or a larger max_record_bytes",
+        ),
+        ("destinations: [{endpoint: 'udp://h:1', spill: {bytes: 1kB}}]", "`1000` is too small; accepted: 1MiB to"),
         ("kernel: {enabled: yes}", "`yes` is neither true nor false; accepted: `true` or `false`"),
     ] {
         let found = problems(text);
@@ -208,6 +229,22 @@ fn flags_are_named_in_problems() {
         assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
     }
     assert_eq!(found.len(), 7);
+}
+
+#[test]
+fn tags_of_the_command_line_fit_and_a_spill_has_something_to_spill() {
+    let said = |overrides| with_flags("", overrides).unwrap_err().to_string();
+    let tags = texts(&[&format!("a={}", "x".repeat(70_000))]);
+    let found = said(Overrides { to: texts(&["udp://h:1"]), tags: tags.clone(), ..Overrides::default() });
+    assert!(found.starts_with("--tag: a record with these tags and no text has 70"), "{found}");
+    assert!(found.contains("the limit is 65507; accepted: tags with which it has at most 64483"), "{found}");
+    assert!(with_flags("", Overrides { to: texts(&["tcp://h:1"]), tags, ..Overrides::default() }).is_ok());
+    let spill = Some("1MiB".to_owned());
+    let found = said(Overrides { spill: spill.clone(), ..Overrides::default() });
+    assert!(found.starts_with("--spill: stdout can't be spilled"), "{found}");
+    let both = Overrides { to: texts(&["stdout:", "tcp://h:1"]), spill, ..Overrides::default() };
+    let config = with_flags("", both).unwrap();
+    assert_eq!(config.destinations.iter().map(|d| d.spill.is_some()).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]

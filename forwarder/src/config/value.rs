@@ -328,7 +328,7 @@ impl Name {
 
 impl Scalar for Name {
     fn accepted() -> String {
-        "1 to 80 bytes of text without control characters".into()
+        "1 to 80 bytes of text without control characters, not starting with `(`".into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -340,6 +340,10 @@ impl Scalar for Name {
         }
         if text.chars().any(char::is_control) {
             return Err(format!("{text:?} holds a control character"));
+        }
+        // The checkpoints keep names of their own under such keys.
+        if text.starts_with('(') {
+            return Err(format!("`{text}` starts with `(`"));
         }
         Ok(Name(text.to_owned()))
     }

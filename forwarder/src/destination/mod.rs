@@ -61,13 +61,14 @@ impl DrainReport {
     }
 }
 
-/// Why a destination can't go on. What can be tried again is not an error: it is counted and logged.
+/// Why a destination can't go on. What can be tried again is not an error: it is counted and logged. The texts hold
+/// their cause, so none is given as a source, where it would be shown a second time.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     #[error("nobody reads stdout any more: {0}")]
-    StdoutClosed(#[source] std::io::Error),
+    StdoutClosed(std::io::Error),
     #[error("could not write to stdout: {0}")]
-    Stdout(#[source] std::io::Error),
+    Stdout(std::io::Error),
 }
 
 /// Sends what `cursor` reads to the destination until `stop` says so, or the ring is closed and everything has

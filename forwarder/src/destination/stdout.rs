@@ -9,12 +9,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::outbox::{Left, Outbox};
 use super::{DestinationError, DrainReport, Task, WRITE_BYTES};
+use crate::sys::files;
 
 /// Runs until everything is written and the ring is closed, until the deadline, or until nobody reads any more.
 pub(super) async fn run(task: Task<'_>) -> DrainReport {
@@ -124,7 +123,7 @@ impl Writer {
         let (report, done) = unbounded_channel();
         std::thread::Builder::new().name("ringward-stdout".into()).spawn(move || {
             for buffer in to_write {
-                let (written, result) = write_all(&stdout, &buffer);
+                let (written, result) = files::write_all(&stdout, &buffer);
                 if report.send(Done { buffer, written, result }).is_err() {
                     return;
                 }
@@ -142,29 +141,6 @@ impl Writer {
         let gone = || io::Error::other("the writing thread has ended");
         self.done.recv().await.unwrap_or_else(|| Done { buffer: Vec::new(), written: 0, result: Err(gone()) })
     }
-}
-
-/// Writes everything, waiting for room where the file is non-blocking; how much was written in any case.
-fn write_all(stdout: &OwnedFd, buffer: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while written < buffer.len() {
-        let result = match rustix::io::write(stdout, &buffer[written..]) {
-            Ok(bytes) => {
-                written += bytes;
-                Ok(())
-            }
-            Err(Errno::INTR) => Ok(()),
-            Err(Errno::AGAIN) => match rustix::event::poll(&mut [PollFd::new(stdout, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => Ok(()),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
-            return (written, Err(error.into()));
-        }
-    }
-    (written, Ok(()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -31,6 +31,9 @@ use crate::sys::{MAX_DATAGRAMS, send_datagrams};
 /// How long a refusal may take to come back.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
 
+/// How often lost records are told of.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// Smallest datagram that is tried.
 const SMALLEST: usize = 256;
 
@@ -47,6 +50,32 @@ struct Sender<'a> {
     sent: usize,
     /// Whether the first datagram was told to be too big before: the first time may be the echo of another.
     too_big: bool,
+    uncut: Uncut,
+}
+
+/// Records that did not fit and could not be cut: told once in a while, there may be thousands a second.
+#[derive(Default)]
+struct Uncut {
+    /// Since it was last told.
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Uncut {
+    /// One more, of `size` bytes; how many were told of now.
+    fn lost(&mut self, destination: &str, size: usize) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        let count = std::mem::take(&mut self.count);
+        tracing::warn!(
+            destination,
+            "{count} records were lost: too large for a datagram, and not to be cut (the last had {size} bytes)"
+        );
+        Some(count)
+    }
 }
 
 /// What stopped the sending.
@@ -70,6 +99,7 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
         ends: Vec::new(),
         sent: 0,
         too_big: false,
+        uncut: Uncut::default(),
     };
     let mut backoff = Backoff::new(config.retry);
     let mut failures = Failures::new(&config.name, counters);
@@ -266,8 +296,7 @@ impl Sender<'_> {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let report = encoder.encode_batch(batch, record..record + 1, &mut bytes, &mut ends);
         if limit < SMALLEST || report.oversized > 0 {
-            let (name, size) = (&self.config.name, limit * 2);
-            tracing::warn!(destination = %name, "a record of {size} bytes does not fit a datagram and can't be cut: lost");
+            self.uncut.lost(&self.config.name, limit * 2);
             self.counters.lost.add(1);
             self.prove(1);
             (bytes, ends) = (Vec::new(), Vec::new());
@@ -301,6 +330,15 @@ mod tests {
 
     /// No way on this host is narrower than a datagram may be, so the encoder's limit is left out here.
     #[test]
+    fn lost_records_are_told_of_once_in_a_while_with_their_number() {
+        let mut uncut = Uncut::default();
+        assert_eq!(uncut.lost("d", 70_000), Some(1));
+        assert!((0..500).all(|_| uncut.lost("d", 70_000).is_none()));
+        uncut.told = Instant::now().checked_sub(TELL_EVERY);
+        assert_eq!(uncut.lost("d", 70_000), Some(501));
+    }
+
+    #[test]
     fn a_datagram_that_is_too_big_for_its_way_is_cut_until_it_fits() {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = receiver.local_addr().unwrap();
@@ -331,6 +369,7 @@ mod tests {
                 ends: Vec::new(),
                 sent: 0,
                 too_big: false,
+                uncut: Uncut::default(),
             };
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             socket.connect(address).await.unwrap();

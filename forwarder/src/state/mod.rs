@@ -34,7 +34,7 @@ const VERSION: u32 = 1;
 /// Why the state directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("{path} can't be created: {source}")]
+    #[error("{path} can't be used: {source}")]
     Create { path: PathBuf, source: io::Error },
     #[error("{path} is in use by another Ringward{}", pid(.holder))]
     Locked { path: PathBuf, holder: String },
@@ -178,7 +178,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
 
 /// What is stored; `None` where nothing is. A damaged file is set aside.
 fn read(path: &Path) -> Result<Option<Stored>, StateError> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),

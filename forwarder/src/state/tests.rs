@@ -72,5 +72,5 @@ fn damage_is_set_aside_and_a_half_written_file_is_ignored() {
 #[test]
 fn a_directory_that_can_not_be_made_says_which() {
     let error = StateDir::open(Path::new("/proc/ringward"), "b").err().unwrap().to_string();
-    assert!(error.starts_with("/proc/ringward can't be created"), "{error}");
+    assert!(error.starts_with("/proc/ringward can't be used"), "{error}");
 }

@@ -68,18 +68,14 @@ pub fn file_systems(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
         None if config.kernel.enabled || config.capture.wants_anything() => DoctorItem::degraded(
             "tracefs",
             "not mounted",
-            "The tracepoint and kprobe hooks can't be attached, nor printk:console, which fills gaps of the kernel's \
-             log. Get it by: mount -t tracefs tracefs /sys/kernel/tracing",
+            "The tracepoint and kprobe hooks can't be attached; the others can, and what fills gaps of the kernel's log. \
+             Get it by: mount -t tracefs tracefs /sys/kernel/tracing",
         ),
         None => DoctorItem::note("tracefs", "not mounted"),
     };
     let bpffs = match host.mounted("bpf") {
         Some(at) => DoctorItem::ok("bpffs", format!("mounted at {at}")),
-        None => DoctorItem::degraded(
-            "bpffs",
-            "not mounted",
-            "Capture works, but can't go on while Ringward restarts. Get it by: mount -t bpf bpf /sys/fs/bpf",
-        ),
+        None => DoctorItem::note("bpffs", "not mounted (not needed: nothing is pinned)"),
     };
     vec![tracefs, bpffs]
 }

@@ -1,7 +1,7 @@
 //! `ringward doctor`: what this machine allows, what is missing, what that stops, and how to get it.
 //!
 //! A probe is a function from the [`Host`] to items; [`PROBES`] lists them in the order in which they are shown. Probes
-//! look and change nothing. What needs the eBPF loader or an io_uring to be asked is a probe of that folder, listed here.
+//! look and leave nothing behind; the one for the hooks loads and attaches each for a moment. What needs the eBPF loader or an io_uring to be asked is a probe of that folder, listed here.
 
 mod capture;
 mod host;

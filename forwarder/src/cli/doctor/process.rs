@@ -58,6 +58,10 @@ pub fn state_dir(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
     } else {
         let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
         match rustix::fs::accessat(CWD, existing, access, AtFlags::EACCESS) {
+            Ok(()) if existing == path && distrusted(existing).is_some() => {
+                let found = format!("{shown} can't be trusted: {}", distrusted(existing).unwrap_or_default());
+                DoctorItem::missing("state_dir", found, elsewhere())
+            }
             Ok(()) if existing == path => DoctorItem::ok("state_dir", format!("{shown} can be written")),
             Ok(()) => DoctorItem::ok("state_dir", format!("{shown} is not there yet, and can be created")),
             Err(error) => {
@@ -67,6 +71,11 @@ pub fn state_dir(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
         }
     };
     vec![item]
+}
+
+/// What `run` would refuse.
+fn distrusted(directory: &Path) -> Option<String> {
+    crate::sys::files::not_private(&std::fs::metadata(directory).ok()?)
 }
 
 fn elsewhere() -> &'static str {

@@ -51,7 +51,6 @@ fn an_empty_machine_lacks_everything_and_is_told_how_to_get_it() {
         ("kernel", Status::Missing, "5.17 or newer"),
         ("btf", Status::Missing, "CONFIG_DEBUG_INFO_BTF"),
         ("tracefs", Status::Degraded, "mount -t tracefs"),
-        ("bpffs", Status::Degraded, "mount -t bpf"),
         ("kmsg", Status::Missing, "--device /dev/kmsg"),
         ("cgroups", Status::Degraded, "/sys/fs/cgroup"),
     ] {
@@ -59,6 +58,9 @@ fn an_empty_machine_lacks_everything_and_is_told_how_to_get_it() {
         assert_eq!(item.status, status, "{item:?}");
         assert!(item.advice.as_ref().is_some_and(|text| text.contains(advice)), "{item:?}");
     }
+    assert_eq!(tree.find("bpffs").status, Status::Note);
+    let tracefs = tree.find("tracefs").advice.unwrap_or_default();
+    assert!(!tracefs.contains("printk:console"), "a raw tracepoint needs no tracefs: {tracefs}");
     assert_eq!(tree.find("lockdown").status, Status::Note);
     assert_eq!(tree.find("container runtimes").status, Status::Note);
     assert_eq!(tree.find("state_dir").found, "/var/lib/ringward is not there yet, and can be created");

@@ -157,8 +157,10 @@ fn a_full_disk_keeps_what_it_has_and_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
-    let mounted =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(&disk).status();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "none"])
+        .arg(&disk)
+        .status();
     assert!(mounted.unwrap().success(), "tests run as root");
     let filler = disk.join("filler");
     std::fs::write(&filler, vec![0; 200 << 10]).unwrap();
