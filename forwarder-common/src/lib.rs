@@ -59,6 +59,21 @@ pub struct Target {
     pub lost: u64,
 }
 
+/// What the programs could not do for any target, each counted for itself: the index of its counter.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// An exec or printk record found no ring or a full one.
+    Record = 0,
+    /// A stream of a new container found no room among the targets.
+    Target = 1,
+    /// A write whose entry or return the kprobe rung could not follow.
+    Write = 2,
+}
+
+/// Counters of [`Missed`].
+pub const MISSED_KINDS: usize = 3;
+
 /// What a ring record is.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,10 +17,10 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use forwarder_common::{CGROUP_NAME_LEN, ChunkHeader, ExecRecord, Kind, PipeKey, Target};
+use forwarder_common::{CGROUP_NAME_LEN, ChunkHeader, ExecRecord, Kind, Missed, PipeKey, Target};
 
 use crate::{
-    emit::{add, count_dropped, emit},
+    emit::{add, count_missed, emit},
     kernel,
     maps::{NEXT_TARGET, Namespaces, SCRATCH, SEEN_NAMESPACES, Scratch, TARGETS, setting},
 };
@@ -84,7 +84,7 @@ fn on_exec() -> Option<()> {
     };
     // SAFETY: as above; the borrows of its parts have ended.
     if !emit(unsafe { &mut *scratch }, size_of::<ExecRecord>() as u32) {
-        count_dropped(0);
+        count_missed(Missed::Record);
     }
     None
 }
@@ -104,6 +104,9 @@ fn register(task: u64, fd: u64) -> ((PipeKey, u32), u32) {
     let target = Target { id, zero: 0, written: 0, settled: 0, lost: 0 };
     match TARGETS.insert(key, target, u64::from(BPF_NOEXIST)) {
         Ok(()) => ((key, id), u32::from(is_tty)),
-        Err(_) => none,
+        Err(_) => {
+            count_missed(Missed::Target);
+            none
+        }
     }
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use crate::{copy::Vector, pipe::Back};
 use forwarder_common::{
-    CHUNK_LEN, ChunkHeader, MAX_CPUS, MAX_TARGETS, MIN_RING_LEN, NO_OFFSET, Offsets, PipeKey, Settings, Target,
+    CHUNK_LEN, ChunkHeader, MAX_CPUS, MAX_TARGETS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, Offsets, PipeKey, Settings, Target,
 };
 
 /// One ring a CPU: producers never contend. User space puts rings of the configured size into it.
@@ -30,9 +30,9 @@ pub static SLEEPING: Array<u32, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[btf_map]
 pub static NEXT_TARGET: Array<u64, 1> = Array::new();
 
-/// Element 0: records that found no ring or a full one and belong to no target (exec, console).
+/// What is missing and belongs to no target, by [`forwarder_common::Missed`].
 #[btf_map]
-pub static DROPPED: Array<u64, 2> = Array::new();
+pub static MISSED: Array<u64, MISSED_KINDS> = Array::new();
 
 /// Where a record is put together. One a program that can interrupt another: see [`Scratch`].
 #[btf_map]

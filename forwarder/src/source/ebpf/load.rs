@@ -6,7 +6,7 @@ use std::path::Path;
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, RingBuf};
 use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
-use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, NO_OFFSET, PipeKey, Settings, Target};
+use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, PipeKey, Settings, Target};
 
 use super::btf::{BtfError, KernelTypes};
 use super::hook::Hook;
@@ -70,7 +70,8 @@ pub struct Capture {
     /// Bytes of each CPU's ring.
     pub ring_len: usize,
     pub targets: HashMap<MapData, PipeKey, Target>,
-    pub dropped: Array<MapData, u64>,
+    /// Counters of [`forwarder_common::Missed`].
+    pub missed: Array<MapData, u64>,
     pub sleeping: SharedFlag,
     /// A time before the programs were attached, ns since the epoch.
     pub loaded_ns: i64,
@@ -107,7 +108,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
         .map_err(|error| LoadError::Maps(chain(&error)))?;
     let rings = make_rings(&mut ebpf, cpus, ring_len)?;
     let targets = take(&mut ebpf, "TARGETS")?;
-    let dropped = take(&mut ebpf, "DROPPED")?;
+    let missed = take(&mut ebpf, "MISSED")?;
     let sleeping = sleeping_flag(&mut ebpf)?;
     let loaded_ns = crate::source::clock::realtime_ns();
     let (hook, refused) = attach_ladder(&mut ebpf, &btf, &types, options.hook)?;
@@ -122,7 +123,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
             .is_ok();
     let uring = if hook.is_pipe_level() { "uring_splice_complete" } else { "uring_complete" };
     let sees_uring = offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, uring, "io_uring_complete").is_ok();
-    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, dropped, sleeping, loaded_ns, ebpf })
+    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, missed, sleeping, loaded_ns, ebpf })
 }
 
 impl Capture {
@@ -133,6 +134,17 @@ impl Capture {
             .programs()
             .filter_map(|(_, program)| program.fd().ok().map(|fd| crate::sys::recursion_misses(fd.as_fd())))
             .sum()
+    }
+
+    /// How often what [`forwarder_common::Missed`] lists has happened, each with what to say of it.
+    pub fn missed(&self) -> [(u64, &'static str); MISSED_KINDS] {
+        let texts = [
+            "exec or printk records found the capture ring full",
+            "streams of new containers are not captured: too many pipes and terminals at once",
+            "writes could not be followed from their entry to their return: output may be missing",
+        ];
+        let count = |kind: usize| self.missed.get(&(kind as u32), 0).unwrap_or(0);
+        std::array::from_fn(|kind| (count(kind), texts[kind]))
     }
 
     /// Ids that user space may give to targets start here.
