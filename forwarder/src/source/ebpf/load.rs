@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Program, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
 use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, PipeKey, Settings, Target};
 
@@ -206,7 +206,10 @@ fn attach_ladder(
     for hook in Hook::LADDER {
         match attach(ebpf, btf, types, hook) {
             Ok(()) => return Ok((hook, refused)),
-            Err(why) => refused.push((hook, why)),
+            Err(why) => {
+                detach(ebpf, hook);
+                refused.push((hook, why));
+            }
         }
     }
     Err(LoadError::NoHook(refused))
@@ -215,6 +218,22 @@ fn attach_ladder(
 /// The functions behind write to a pipe: from about 6.15 anonymous pipes and FIFOs have one each.
 fn pipe_functions(types: &KernelTypes) -> Vec<&'static str> {
     ["pipe_write", "anon_pipe_write", "fifo_pipe_write"].into_iter().filter(|name| types.has_function(name)).collect()
+}
+
+/// Takes back what a hook of several programs has attached before one of them was refused: with the next hook on top
+/// every write would be captured twice.
+fn detach(ebpf: &mut Ebpf, hook: Hook) {
+    // What was not loaded says so, and that is as good.
+    for (_, program) in ebpf.programs_mut() {
+        let _ = match (hook, program) {
+            (Hook::Fexit, Program::FExit(program)) => program.unload(),
+            (Hook::Kprobe, Program::KProbe(program)) => program.unload(),
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => program.unload(),
+            (Hook::Tracepoint, Program::TracePoint(program)) => program.unload(),
+            // One program, so nothing is attached where it was refused.
+            _ => Ok(()),
+        };
+    }
 }
 
 fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result<(), String> {
@@ -352,6 +371,20 @@ mod tests {
 
     fn options(hook: Option<Hook>) -> LoadOptions {
         LoadOptions { hook, ring_bytes: 1 << 20, max_write: 1 << 20, containers: true, console: true }
+    }
+
+    /// A program that failed half-way through its rung leaves the others of the rung attached, unless they are taken back.
+    #[test]
+    fn a_refused_rung_leaves_nothing_attached() {
+        // A kernel without kprobes has nothing to take back.
+        let Ok(mut capture) = load(&options(Some(Hook::Kprobe))) else { return };
+        let loaded = |capture: &Capture| {
+            let kprobes = capture.ebpf.programs().filter(|(_, program)| matches!(program, Program::KProbe(_)));
+            kprobes.filter(|(_, program)| program.fd().is_ok()).count()
+        };
+        assert_eq!(loaded(&capture), 5);
+        detach(&mut capture.ebpf, Hook::Kprobe);
+        assert_eq!(loaded(&capture), 0);
     }
 
     /// Every rung loads, or is refused by the kernel and not by the verifier.
