@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // an ABI crate: `aya::Pod` is an unsafe trait
 
 /// Changed with every incompatible change of what follows; kept in a map beside pinned programs.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Most bytes of a write that one ring record carries. A power of two. The scratch buffer is three
 /// times as large (so that the verifier can bound offset plus length) and must fit a per-CPU map value of 32 KiB.
@@ -58,6 +58,21 @@ pub struct Target {
     /// Bytes of `settled` that were given up because a ring was full.
     pub lost: u64,
 }
+
+/// What the programs could not do for any target, each counted for itself: the index of its counter.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// An exec or printk record found no ring or a full one.
+    Record = 0,
+    /// A stream of a new container found no room among the targets.
+    Target = 1,
+    /// A write whose entry or return the kprobe rung could not follow.
+    Write = 2,
+}
+
+/// Counters of [`Missed`].
+pub const MISSED_KINDS: usize = 3;
 
 /// What a ring record is.
 #[repr(u8)]
@@ -133,6 +148,14 @@ pub struct Offsets {
     pub task_nsproxy: u32,
     pub task_real_parent: u32,
     pub task_tgid: u32,
+    pub task_pid: u32,
+    pub pid_level: u32,
+    /// `pid.numbers[0]`: one entry a nested pid namespace.
+    pub pid_numbers: u32,
+    pub number_value: u32,
+    pub number_namespace: u32,
+    /// `pid_namespace.ns.inum`
+    pub pid_inum: u32,
     pub task_cgroups: u32,
     /// `thread_info.status`, for 32-bit system calls on x86.
     pub task_status: u32,
@@ -197,7 +220,7 @@ const _: () = {
     assert!(size_of::<Target>() == 32);
     assert!(size_of::<ChunkHeader>() == 32);
     assert!(size_of::<ExecRecord>() == 56 + 2 * CGROUP_NAME_LEN);
-    assert!(size_of::<Offsets>() == 34 * 4);
+    assert!(size_of::<Offsets>() == 40 * 4);
     assert!(size_of::<Settings>() == 32);
     assert!(EXEC_RESERVE + 2 * CHUNK_LEN <= MIN_RING_LEN / 2);
     assert!(CHUNK_LEN.is_power_of_two() && 3 * CHUNK_LEN + 1024 <= 32 << 10);

@@ -6,9 +6,9 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_ringbuf_query},
 };
-use forwarder_common::{CHUNK_LEN, ChunkHeader, Kind};
+use forwarder_common::{CHUNK_LEN, ChunkHeader, Kind, Missed};
 
-use crate::maps::{DROPPED, RINGS, SLEEPING, ScratchBuffer, setting};
+use crate::maps::{MISSED, RINGS, SLEEPING, ScratchBuffer, setting};
 
 /// Appends the header and `length` bytes of the scratch buffer. `false`: there was no room.
 #[inline(always)]
@@ -53,10 +53,10 @@ fn wake_flag(waiting: u64) -> u64 {
     }
 }
 
-/// Counts a record that belongs to no target and found no room: `index` 0 exec, 1 console.
+/// Counts what is missing and belongs to no target.
 #[inline(always)]
-pub fn count_dropped(index: u32) {
-    if let Some(count) = DROPPED.get_ptr_mut(index) {
+pub fn count_missed(what: Missed) {
+    if let Some(count) = MISSED.get_ptr_mut(what as u32) {
         add(count, 1);
     }
 }

@@ -4,6 +4,12 @@
 //! its descriptors 1 and 2 are the container's stdout and stderr. Later programs in the same namespace (shells'
 //! pipelines, `kubectl exec`) have pipes of their own, which are not container output. User space confirms,
 //! names or rejects what is registered here.
+//!
+//! OCI hooks run in the namespace before the container's program does. They are told apart by who starts them:
+//! runc and crun fork them from the process that becomes the container's, so their parent is in the namespace
+//! already, while the container's program has the runtime for a parent. A hook that enters the namespace from outside
+//! (`nsenter`, `nvidia-container-cli`) is not pid 1 of the container's pid namespace, and pid 1 is looked at
+//! whoever came before it.
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -11,12 +17,12 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use forwarder_common::{CGROUP_NAME_LEN, ChunkHeader, ExecRecord, Kind, PipeKey, Target};
+use forwarder_common::{CGROUP_NAME_LEN, ChunkHeader, ExecRecord, Kind, Missed, PipeKey, Target};
 
 use crate::{
-    emit::{add, count_dropped, emit},
+    emit::{add, count_missed, emit},
     kernel,
-    maps::{NEXT_TARGET, SCRATCH, SEEN_NAMESPACES, Scratch, TARGETS, setting},
+    maps::{NEXT_TARGET, Namespaces, SCRATCH, SEEN_NAMESPACES, Scratch, TARGETS, setting},
 };
 
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
@@ -33,9 +39,16 @@ fn on_exec() -> Option<()> {
     if inum == setting!(host_mnt_inum) || setting!(register_at_exec) == 0 {
         return None;
     }
-    if SEEN_NAMESPACES.insert(sequence, 1, u64::from(BPF_NOEXIST)).is_err() {
+    if kernel::parent_task(task).and_then(kernel::mount_namespace).is_some_and(|(_, parents)| parents == sequence) {
         return None;
     }
+    let any = Namespaces { mount: sequence, first_of: 0 };
+    let own = Namespaces { mount: sequence, first_of: kernel::first_of_pid_namespace(task)? };
+    if SEEN_NAMESPACES.insert(own, 1, u64::from(BPF_NOEXIST)).is_err() {
+        return None;
+    }
+    // Who enters the namespace once its pid 1 runs is a session (`docker exec`), not the container.
+    let _ = SEEN_NAMESPACES.insert(any, 1, 0);
     let scratch = SCRATCH.get_ptr_mut(Scratch::Exec as u32)?;
     // SAFETY: this CPU's buffer of this program; an ExecRecord is far smaller than its data.
     let (header, record) = unsafe { (&mut (*scratch).header, &mut *(&raw mut (*scratch).data).cast::<ExecRecord>()) };
@@ -71,7 +84,7 @@ fn on_exec() -> Option<()> {
     };
     // SAFETY: as above; the borrows of its parts have ended.
     if !emit(unsafe { &mut *scratch }, size_of::<ExecRecord>() as u32) {
-        count_dropped(0);
+        count_missed(Missed::Record);
     }
     None
 }
@@ -91,6 +104,9 @@ fn register(task: u64, fd: u64) -> ((PipeKey, u32), u32) {
     let target = Target { id, zero: 0, written: 0, settled: 0, lost: 0 };
     match TARGETS.insert(key, target, u64::from(BPF_NOEXIST)) {
         Ok(()) => ((key, id), u32::from(is_tty)),
-        Err(_) => none,
+        Err(_) => {
+            count_missed(Missed::Target);
+            none
+        }
     }
 }

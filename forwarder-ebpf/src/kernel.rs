@@ -12,6 +12,8 @@ const S_IFCHR: u32 = 0o020_000;
 /// Major numbers of Unix98 pty slaves (Documentation/admin-guide/devices.txt).
 const PTY_SLAVE_MAJORS: core::ops::RangeInclusive<u32> = 136..=143;
 const MINOR_BITS: u32 = 20;
+/// Size of `struct upid`: an int and a pointer.
+const PID_NUMBER_LEN: u64 = 16;
 
 /// Reads a `T` at `base + offset` of kernel memory.
 #[inline(always)]
@@ -84,11 +86,30 @@ pub fn mount_namespace(task: u64) -> Option<(u32, u64)> {
     Some((inum, sequence))
 }
 
+/// Inode of the pid namespace whose pid 1 the task is; 0 for any other task, and for the machine's own pid 1.
+#[inline(always)]
+pub fn first_of_pid_namespace(task: u64) -> Option<u64> {
+    let pid: u64 = read(task, offset!(task_pid))?;
+    let level: u32 = read(pid, offset!(pid_level))?;
+    let entry = pid + offset!(pid_numbers) as u64 + u64::from(level) * PID_NUMBER_LEN;
+    let number: u32 = read(entry, offset!(number_value))?;
+    if level == 0 || number != 1 {
+        return Some(0);
+    }
+    let namespace: u64 = read(entry, offset!(number_namespace))?;
+    Some(u64::from(read::<u32>(namespace, offset!(pid_inum))?))
+}
+
+/// The task's parent.
+#[inline(always)]
+pub fn parent_task(task: u64) -> Option<u64> {
+    read(task, offset!(task_real_parent))
+}
+
 /// Process id of the task's parent, as the host numbers it.
 #[inline(always)]
 pub fn parent_of(task: u64) -> Option<u32> {
-    let parent: u64 = read(task, offset!(task_real_parent))?;
-    read(parent, offset!(task_tgid))
+    read(parent_task(task)?, offset!(task_tgid))
 }
 
 /// Address of the leaf name of the task's cgroup in the unified hierarchy.

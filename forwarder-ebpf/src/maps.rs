@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use crate::{copy::Vector, pipe::Back};
 use forwarder_common::{
-    CHUNK_LEN, ChunkHeader, MAX_CPUS, MAX_TARGETS, MIN_RING_LEN, NO_OFFSET, Offsets, PipeKey, Settings, Target,
+    CHUNK_LEN, ChunkHeader, MAX_CPUS, MAX_TARGETS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, Offsets, PipeKey, Settings, Target,
 };
 
 /// One ring a CPU: producers never contend. User space puts rings of the configured size into it.
@@ -18,9 +18,9 @@ pub static RINGS: ArrayOfMaps<RingBuf<ChunkHeader, MIN_RING_LEN>, MAX_CPUS> = Ar
 #[btf_map]
 pub static TARGETS: HashMap<PipeKey, Target, MAX_TARGETS> = HashMap::new();
 
-/// Mount namespaces whose first exec was seen, by their sequence number.
+/// Namespaces whose first exec was seen.
 #[btf_map]
-pub static SEEN_NAMESPACES: LruHashMap<u64, u8, 16384> = LruHashMap::new();
+pub static SEEN_NAMESPACES: LruHashMap<Namespaces, u8, 32768> = LruHashMap::new();
 
 /// Element 0: 1 while the reader sleeps and wants to be woken. Mapped by user space.
 #[btf_map]
@@ -30,9 +30,9 @@ pub static SLEEPING: Array<u32, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[btf_map]
 pub static NEXT_TARGET: Array<u64, 1> = Array::new();
 
-/// Element 0: records that found no ring or a full one and belong to no target (exec, console).
+/// What is missing and belongs to no target, by [`forwarder_common::Missed`].
 #[btf_map]
-pub static DROPPED: Array<u64, 2> = Array::new();
+pub static MISSED: Array<u64, MISSED_KINDS> = Array::new();
 
 /// Where a record is put together. One a program that can interrupt another: see [`Scratch`].
 #[btf_map]
@@ -65,6 +65,16 @@ pub enum Scratch {
     Splice = 6,
 }
 
+/// Where a program is started.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Namespaces {
+    /// Sequence number of the mount namespace.
+    pub mount: u64,
+    /// Inode of the pid namespace whose pid 1 the program is; 0 for any other process.
+    pub first_of: u64,
+}
+
 /// What a kretprobe needs of its entry.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -84,6 +94,12 @@ pub static OFFSETS: Offsets = Offsets {
     task_nsproxy: NO_OFFSET,
     task_real_parent: NO_OFFSET,
     task_tgid: NO_OFFSET,
+    task_pid: NO_OFFSET,
+    pid_level: NO_OFFSET,
+    pid_numbers: NO_OFFSET,
+    number_value: NO_OFFSET,
+    number_namespace: NO_OFFSET,
+    pid_inum: NO_OFFSET,
     task_cgroups: NO_OFFSET,
     task_status: NO_OFFSET,
     files_fdt: NO_OFFSET,

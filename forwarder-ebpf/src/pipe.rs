@@ -6,14 +6,16 @@
 use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
+    bindings::BPF_NOEXIST,
     helpers::{bpf_get_current_pid_tgid, bpf_loop},
     macros::{fexit, kprobe, kretprobe},
     programs::{FExitContext, ProbeContext, RetProbeContext},
 };
-use forwarder_common::MAX_SEGMENTS;
+use forwarder_common::{MAX_SEGMENTS, Missed};
 
 use crate::{
     copy::{Data, capture},
+    emit::count_missed,
     kernel::{self, read},
     maps::{ENTERED, Entered, SCRATCH, Scratch, offset},
 };
@@ -158,7 +160,13 @@ fn on_entry(ctx: &ProbeContext) {
             entered = Entered { key, buffer, skip: done, segments };
         }
     }
-    let _ = ENTERED.insert(bpf_get_current_pid_tgid(), entered, 0);
+    let thread = bpf_get_current_pid_tgid();
+    // A thread is in one write at a time: an entry that is still there belongs to one whose return was not seen,
+    // because the kernel had no kretprobe instance left for it.
+    if ENTERED.insert(thread, entered, u64::from(BPF_NOEXIST)).is_err() {
+        count_missed(Missed::Write);
+        let _ = ENTERED.insert(thread, entered, 0);
+    }
 }
 
 #[inline(always)]

@@ -5,10 +5,10 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use forwarder_common::{CONSOLE_LEN, ChunkHeader, Kind};
+use forwarder_common::{CONSOLE_LEN, ChunkHeader, Kind, Missed};
 
 use crate::{
-    emit::{bounded, count_dropped, emit},
+    emit::{bounded, count_missed, emit},
     maps::{SCRATCH, Scratch},
 };
 
@@ -33,7 +33,7 @@ pub fn console(ctx: RawTracePointContext) -> i32 {
         zero: [0; 3],
     };
     if read.is_err() || !emit(scratch, length) {
-        count_dropped(1);
+        count_missed(Missed::Record);
     }
     0
 }

@@ -28,6 +28,12 @@ impl Runc {
 
     #[track_caller]
     pub fn run(&self, name: &str, arguments: &[&str]) -> Running {
+        self.run_with(name, arguments, |_| ())
+    }
+
+    /// The same with changes to what `runc spec` wrote.
+    #[track_caller]
+    pub fn run_with(&self, name: &str, arguments: &[&str], change: impl FnOnce(&mut Value)) -> Running {
         let bundle = self.folder.path().join(name);
         std::fs::create_dir_all(&bundle).expect("our folder");
         output(self.runc().arg("spec").arg("--bundle").arg(&bundle));
@@ -39,6 +45,7 @@ impl Runc {
         specification["process"]["env"] = json!(["PATH=/bin"]);
         specification["root"] = json!({"path": self.folder.path().join("rootfs"), "readonly": false});
         specification["linux"]["cgroupsPath"] = json!(format!("/ringward-test/{name}"));
+        change(&mut specification);
         std::fs::write(&file, specification.to_string()).expect("our folder");
         Running::start(self.runc().arg("run").arg("--bundle").arg(&bundle).arg(name))
     }

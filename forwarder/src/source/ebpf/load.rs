@@ -4,9 +4,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Program, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
-use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, NO_OFFSET, PipeKey, Settings, Target};
+use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, PipeKey, Settings, Target};
 
 use super::btf::{BtfError, KernelTypes};
 use super::hook::Hook;
@@ -70,7 +70,8 @@ pub struct Capture {
     /// Bytes of each CPU's ring.
     pub ring_len: usize,
     pub targets: HashMap<MapData, PipeKey, Target>,
-    pub dropped: Array<MapData, u64>,
+    /// Counters of [`forwarder_common::Missed`].
+    pub missed: Array<MapData, u64>,
     pub sleeping: SharedFlag,
     /// A time before the programs were attached, ns since the epoch.
     pub loaded_ns: i64,
@@ -107,7 +108,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
         .map_err(|error| LoadError::Maps(chain(&error)))?;
     let rings = make_rings(&mut ebpf, cpus, ring_len)?;
     let targets = take(&mut ebpf, "TARGETS")?;
-    let dropped = take(&mut ebpf, "DROPPED")?;
+    let missed = take(&mut ebpf, "MISSED")?;
     let sleeping = sleeping_flag(&mut ebpf)?;
     let loaded_ns = crate::source::clock::realtime_ns();
     let (hook, refused) = attach_ladder(&mut ebpf, &btf, &types, options.hook)?;
@@ -122,7 +123,7 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
             .is_ok();
     let uring = if hook.is_pipe_level() { "uring_splice_complete" } else { "uring_complete" };
     let sees_uring = offsets.request_file != NO_OFFSET && attach_raw(&mut ebpf, uring, "io_uring_complete").is_ok();
-    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, dropped, sleeping, loaded_ns, ebpf })
+    Ok(Capture { hook, refused, sees_uring, console, rings, ring_len, targets, missed, sleeping, loaded_ns, ebpf })
 }
 
 impl Capture {
@@ -133,6 +134,17 @@ impl Capture {
             .programs()
             .filter_map(|(_, program)| program.fd().ok().map(|fd| crate::sys::recursion_misses(fd.as_fd())))
             .sum()
+    }
+
+    /// How often what [`forwarder_common::Missed`] lists has happened, each with what to say of it.
+    pub fn missed(&self) -> [(u64, &'static str); MISSED_KINDS] {
+        let texts = [
+            "exec or printk records found the capture ring full",
+            "streams of new containers are not captured: too many pipes and terminals at once",
+            "writes could not be followed from their entry to their return: output may be missing",
+        ];
+        let count = |kind: usize| self.missed.get(&(kind as u32), 0).unwrap_or(0);
+        std::array::from_fn(|kind| (count(kind), texts[kind]))
     }
 
     /// Ids that user space may give to targets start here.
@@ -194,7 +206,10 @@ fn attach_ladder(
     for hook in Hook::LADDER {
         match attach(ebpf, btf, types, hook) {
             Ok(()) => return Ok((hook, refused)),
-            Err(why) => refused.push((hook, why)),
+            Err(why) => {
+                detach(ebpf, hook);
+                refused.push((hook, why));
+            }
         }
     }
     Err(LoadError::NoHook(refused))
@@ -203,6 +218,22 @@ fn attach_ladder(
 /// The functions behind write to a pipe: from about 6.15 anonymous pipes and FIFOs have one each.
 fn pipe_functions(types: &KernelTypes) -> Vec<&'static str> {
     ["pipe_write", "anon_pipe_write", "fifo_pipe_write"].into_iter().filter(|name| types.has_function(name)).collect()
+}
+
+/// Takes back what a hook of several programs has attached before one of them was refused: with the next hook on top
+/// every write would be captured twice.
+fn detach(ebpf: &mut Ebpf, hook: Hook) {
+    // What was not loaded says so, and that is as good.
+    for (_, program) in ebpf.programs_mut() {
+        let _ = match (hook, program) {
+            (Hook::Fexit, Program::FExit(program)) => program.unload(),
+            (Hook::Kprobe, Program::KProbe(program)) => program.unload(),
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => program.unload(),
+            (Hook::Tracepoint, Program::TracePoint(program)) => program.unload(),
+            // One program, so nothing is attached where it was refused.
+            _ => Ok(()),
+        };
+    }
 }
 
 fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result<(), String> {
@@ -340,6 +371,20 @@ mod tests {
 
     fn options(hook: Option<Hook>) -> LoadOptions {
         LoadOptions { hook, ring_bytes: 1 << 20, max_write: 1 << 20, containers: true, console: true }
+    }
+
+    /// A program that failed half-way through its rung leaves the others of the rung attached, unless they are taken back.
+    #[test]
+    fn a_refused_rung_leaves_nothing_attached() {
+        // A kernel without kprobes has nothing to take back.
+        let Ok(mut capture) = load(&options(Some(Hook::Kprobe))) else { return };
+        let loaded = |capture: &Capture| {
+            let kprobes = capture.ebpf.programs().filter(|(_, program)| matches!(program, Program::KProbe(_)));
+            kprobes.filter(|(_, program)| program.fd().is_ok()).count()
+        };
+        assert_eq!(loaded(&capture), 5);
+        detach(&mut capture.ebpf, Hook::Kprobe);
+        assert_eq!(loaded(&capture), 0);
     }
 
     /// Every rung loads, or is refused by the kernel and not by the verifier.

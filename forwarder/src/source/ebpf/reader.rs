@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
-use forwarder_common::{PipeKey, Target};
+use forwarder_common::{MISSED_KINDS, PipeKey, Target};
 use rustix::event::epoll;
 
 use super::backlog::{BacklogLog, Pending};
@@ -165,7 +165,7 @@ pub fn start(
             questions,
             counters: Arc::clone(&counters),
             ringward: OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward")),
-            dropped: 0,
+            missed: [0; MISSED_KINDS],
             round: 0,
             emptied_ns: 0,
         },
@@ -453,11 +453,11 @@ impl Reader {
             let more = skipped - before;
             self.state.notice(&format!("the kernel skipped the capture program {more} times: output may be missing"));
         }
-        let dropped: u64 = (0..2).filter_map(|index| self.capture.dropped.get(&index, 0).ok()).sum();
-        if dropped > self.state.dropped {
-            let more = dropped - self.state.dropped;
-            self.state.dropped = dropped;
-            self.state.notice(&format!("{more} exec or printk records found the capture ring full"));
+        for (kind, (missed, what)) in self.capture.missed().into_iter().enumerate() {
+            let before = std::mem::replace(&mut self.state.missed[kind], missed);
+            if missed > before {
+                self.state.notice(&format!("{} {what}", missed - before));
+            }
         }
     }
 

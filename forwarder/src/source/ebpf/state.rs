@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use forwarder_common::{ChunkHeader, ExecRecord, Kind, PipeKey};
+use forwarder_common::{ChunkHeader, ExecRecord, Kind, MISSED_KINDS, PipeKey};
 use rustix::event::epoll;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -43,8 +43,8 @@ pub(super) struct State {
     pub(super) questions: Sender<Question>,
     pub(super) counters: Arc<CaptureCounters>,
     pub(super) ringward: OriginHandle,
-    /// Records without a target that found a full ring, as last reported.
-    pub(super) dropped: u64,
+    /// What the programs have missed without a target, as last reported.
+    pub(super) missed: [u64; MISSED_KINDS],
     /// How often all rings were found empty, and when that look was begun, ns since the epoch: what was written
     /// before has been seen.
     pub(super) round: u64,
