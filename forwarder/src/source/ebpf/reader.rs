@@ -41,8 +41,6 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 const SHORT_SLEEP: Duration = Duration::from_millis(5);
 /// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
 pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
-const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a stop waits for the next of the namer's answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Bytes taken from one CPU's ring before the next one's turn.
@@ -358,17 +356,12 @@ impl Reader {
                 captured.hole = None;
                 continue;
             }
-            let hole =
-                captured.hole.get_or_insert_with(|| Hole { since: Instant::now(), found_in: *round, settled_in: None });
-            let is_certain = hole.settled_in.is_some_and(|settled| settled < *round);
-            let is_old = hole.since.elapsed() > HOLE_PATIENCE && hole.found_in < *round;
-            if is_certain || is_old {
+            let waits_for = captured.stream.delivered;
+            let hole = captured.hole.get_or_insert_with(|| Hole::new(waits_for, *round));
+            let is_settled = || account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled);
+            if hole.is_final(waits_for, *round, is_settled) {
                 captured.stream.give_up_hole(&mut |origin, framed| push(output, counters, origin, framed));
                 captured.hole = None;
-            } else if hole.settled_in.is_none()
-                && account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled)
-            {
-                hole.settled_in = Some(*round);
             }
         }
     }

@@ -21,6 +21,8 @@ use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
 use crate::source::output::Output;
 
+/// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
+const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// Console texts that wait for the kernel log's thread.
 const MAX_CONSOLE_TEXTS: usize = 65_536;
 
@@ -70,11 +72,33 @@ impl Captured {
 }
 
 pub(super) struct Hole {
-    pub(super) since: Instant,
+    /// The offset that is waited for: what was found out about one hole says nothing about the next one.
+    waits_for: u64,
+    since: Instant,
     /// The round in which it was found.
-    pub(super) found_in: u64,
+    found_in: u64,
     /// The round after which nothing was in flight any more: one more, and all of it has been seen.
-    pub(super) settled_in: Option<u64>,
+    settled_in: Option<u64>,
+}
+
+impl Hole {
+    pub(super) fn new(waits_for: u64, round: u64) -> Self {
+        Self { waits_for, since: Instant::now(), found_in: round, settled_in: None }
+    }
+
+    /// Looks at a hole in front of `waits_for`. `true`: its bytes will not come any more. Under load one hole may
+    /// close and another open between two looks, which is a new one. `is_settled` reads the kernel's account.
+    pub(super) fn is_final(&mut self, waits_for: u64, round: u64, is_settled: impl FnOnce() -> bool) -> bool {
+        if self.waits_for != waits_for {
+            *self = Self::new(waits_for, round);
+        }
+        let is_certain = self.settled_in.is_some_and(|settled| settled < round);
+        let is_old = self.since.elapsed() > HOLE_PATIENCE && self.found_in < round;
+        if !is_certain && !is_old && self.settled_in.is_none() && is_settled() {
+            self.settled_in = Some(round);
+        }
+        is_certain || is_old
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -355,3 +379,7 @@ pub(super) fn push(output: &mut Output, counters: &CaptureCounters, origin: &Ori
         }
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
