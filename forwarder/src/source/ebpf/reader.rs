@@ -41,8 +41,13 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 const SHORT_SLEEP: Duration = Duration::from_millis(5);
 /// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
 pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a stop waits for the next of the namer's answers.
+/// How long a stop waits for the next of the namer's answers, and for all of them.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+const ALL_ANSWERS: Duration = Duration::from_secs(2);
+/// Looks at the rings that a stop takes for what was being written when it came.
+const LAST_LOOKS: u32 = 20;
+/// A bound for a record that is never finished; what is in the rings is taken in milliseconds.
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 /// Bytes taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 512 << 10;
 
@@ -144,9 +149,10 @@ pub fn start(
         epoll::add(&poll, ring.as_fd(), epoll::EventData::new_u64(RING), epoll::EventFlags::IN)?;
     }
     let fills = capture.rings.iter().map(|ring| RingFill::map(ring.as_fd())).collect::<Result<Vec<_>, _>>()?;
-    let hold_back = HoldBack::new(Arc::clone(&ring), fills, capture.ring_len);
+    let hold_back = HoldBack::new(Arc::clone(&ring), capture.ring_len);
     let mut reader = Reader {
         rings: Vec::new(),
+        fills,
         next_ring: 0,
         hold_back,
         state: State {
@@ -186,8 +192,17 @@ const WAKE: u64 = 0;
 const RING: u64 = 1;
 const FIRST_PROCESS: u64 = 2;
 
+/// What was in the rings when a look at them began.
+struct Look {
+    begun_ns: i64,
+    /// The end of each ring.
+    ends: Vec<u64>,
+}
+
 struct Reader {
     rings: Vec<RingBuf<MapData>>,
+    /// The positions of each of them.
+    fills: Vec<RingFill>,
     /// Whose turn it is: none may starve while much is held back.
     next_ring: usize,
     hold_back: HoldBack,
@@ -209,7 +224,10 @@ impl Reader {
             let found = self.drain(!stop);
             self.after_round();
             busy_since_account |= found;
-            if last_account.elapsed() >= ACCOUNT_INTERVAL && (busy_since_account || stop) && !self.hold_back.holds() {
+            if last_account.elapsed() >= ACCOUNT_INTERVAL
+                && (busy_since_account || stop)
+                && !self.hold_back.holds(&self.fills)
+            {
                 self.account();
                 last_account = Instant::now();
                 busy_since_account = false;
@@ -232,31 +250,67 @@ impl Reader {
 
     /// A turn of each ring, unless it is held back. `true` if there was anything, or may have been.
     fn drain(&mut self, may_hold_back: bool) -> bool {
-        self.state.clock = WallClock::now();
-        let begun_ns = realtime_ns();
-        let (mut found, mut emptied) = (false, true);
+        let look = self.begin_look();
+        let mut found = false;
         for _ in 0..self.rings.len() {
-            if may_hold_back && self.hold_back.holds() {
+            if may_hold_back && self.hold_back.holds(&self.fills) {
                 return true;
             }
             let turn = self.next_ring;
             self.next_ring = (turn + 1) % self.rings.len();
-            let mut taken = 0;
-            while taken < RING_TURN
-                && let Some(item) = self.rings[turn].next()
-            {
-                taken += item.len();
-                found = true;
-                self.state.on_record(&item);
-            }
-            emptied &= taken < RING_TURN;
+            found |= self.take_turn(turn, u64::MAX);
         }
-        if emptied {
-            self.state.round += 1;
-            self.state.emptied_ns = begun_ns;
-            self.state.counters.until_ns.store(begun_ns, Ordering::Relaxed);
-        }
+        self.end_look(&look);
         found
+    }
+
+    /// Takes what is in the rings now, and not what is put there meanwhile: ends however much is written.
+    fn drain_what_is_there(&mut self) {
+        let look = self.begin_look();
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST_DRAIN {
+            let mut found = false;
+            for turn in 0..self.rings.len() {
+                found |= self.take_turn(turn, look.ends[turn]);
+            }
+            if self.end_look(&look) {
+                return;
+            }
+            if !found {
+                // A program is still writing one of the records.
+                std::thread::sleep(SETTLE_PAUSE);
+            }
+        }
+    }
+
+    fn begin_look(&mut self) -> Look {
+        self.state.clock = WallClock::now();
+        Look { begun_ns: realtime_ns(), ends: self.fills.iter().map(RingFill::producer).collect() }
+    }
+
+    /// At most [`RING_TURN`] bytes of one ring, of the records that begin before `end`.
+    fn take_turn(&mut self, ring: usize, end: u64) -> bool {
+        let mut taken = 0;
+        while taken < RING_TURN
+            && self.fills[ring].consumer() < end
+            && let Some(item) = self.rings[ring].next()
+        {
+            taken += item.len();
+            self.state.on_record(&item);
+        }
+        taken > 0
+    }
+
+    /// Whether all that was in the rings at the start of `look` has been taken. A ring gives nothing as well when the
+    /// program that writes its oldest record was preempted, with whole records behind it.
+    fn end_look(&mut self, look: &Look) -> bool {
+        let is_done = self.fills.iter().zip(&look.ends).all(|(fill, end)| fill.consumer() >= *end);
+        if is_done {
+            self.state.round += 1;
+            self.state.emptied_ns = look.begun_ns;
+            self.state.counters.until_ns.store(look.begun_ns, Ordering::Relaxed);
+        }
+        is_done
     }
 
     /// Sleeps until a program, an order, a name or the end of a process wakes it, at most for `timeout`.
@@ -409,18 +463,9 @@ impl Reader {
 
     /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
     fn account(&mut self) {
-        let before: Vec<(u32, u64)> = self
-            .state
-            .streams
-            .iter()
-            .filter(|(_, captured)| captured.active)
-            .filter_map(|(id, captured)| match account_of(&self.capture, &captured.key)? {
-                (written, true) => Some((*id, written)),
-                _ => None,
-            })
-            .collect();
+        let before = self.accounts(|captured| captured.active);
         // What was in a ring when the account was read is taken before it is believed.
-        while self.drain(false) {}
+        self.drain_what_is_there();
         let State { streams, output, counters, .. } = &mut self.state;
         for (id, written) in before {
             let Some(captured) = streams.get_mut(&id) else { continue };
@@ -454,19 +499,52 @@ impl Reader {
         }
     }
 
+    /// Hands on what was written up to now. Containers may go on writing: that is not waited for.
     fn finish(&mut self) {
-        while self.drain(false) {}
+        let mut accounts = self.accounts(|_| true);
+        self.drain_what_is_there();
+        // Of streams that were not known or had something in flight.
+        for (id, written) in self.accounts(|_| true) {
+            accounts.entry(id).or_insert(written);
+        }
+        self.drain_what_is_there();
         self.state.use_early_names();
         self.state.ask_for_backlogs(true);
-        // Streams that nobody has named yet: the namer answers every question, in order.
-        while self.state.has_unnamed() {
-            let Ok(answer) = self.answers.recv_timeout(LAST_ANSWERS) else { break };
-            self.state.on_answer(answer);
+        self.await_last_answers();
+        // What a preempted program had not yet put into its ring.
+        for _ in 0..LAST_LOOKS {
+            if !self.state.streams.values().any(|captured| captured.stream.has_hole()) {
+                break;
+            }
+            std::thread::sleep(DRAIN_INTERVAL);
+            self.drain_what_is_there();
         }
-        let mut streams = std::mem::take(&mut self.state.streams);
-        for captured in streams.values_mut() {
-            self.settle(captured);
+        for (id, mut captured) in std::mem::take(&mut self.state.streams) {
+            if captured.ending == Ending::Rejected {
+                continue;
+            }
+            let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
+            self.state.hand_on_the_rest(&mut captured, written);
         }
         self.state.output.seal();
+    }
+
+    /// Bytes written to each stream, of those of which nothing is in flight.
+    fn accounts(&self, wanted: impl Fn(&Captured) -> bool) -> HashMap<u32, u64> {
+        let settled = |captured: &Captured| match account_of(&self.capture, &captured.key)? {
+            (written, true) => Some(written),
+            _ => None,
+        };
+        let wanted = self.state.streams.iter().filter(|(_, captured)| wanted(captured));
+        wanted.filter_map(|(id, captured)| Some((*id, settled(captured)?))).collect()
+    }
+
+    /// Streams that nobody has named yet: every question is answered, but a slow disk must not hold up the stop.
+    fn await_last_answers(&mut self) {
+        let begun = Instant::now();
+        while self.state.has_unnamed() && begun.elapsed() < ALL_ANSWERS {
+            let Ok(answer) = self.answers.recv_timeout(LAST_ANSWERS) else { return };
+            self.state.on_answer(answer);
+        }
     }
 }

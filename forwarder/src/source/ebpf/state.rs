@@ -353,6 +353,25 @@ impl State {
         self.streams.values().any(|captured| !captured.stream.is_named() && captured.ending != Ending::Rejected)
     }
 
+    /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and
+    /// goes on without the backlog; of one that nobody has named the bytes are counted.
+    pub(super) fn hand_on_the_rest(&mut self, captured: &mut Captured, written: u64) {
+        let (output, counters) = (&mut self.output, &self.counters);
+        let now = realtime_ns();
+        let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+        if let Some((_, origin)) = captured.backlog.take() {
+            captured.stream.name(origin, &mut out);
+        }
+        captured.stream.settle(written, now, &mut out);
+        captured.stream.flush(&mut out);
+        let bytes = captured.stream.give_up_held();
+        if bytes > 0 {
+            let from_ns = captured.stream.first_ns.unwrap_or(now);
+            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
+            output.push_loss(&self.ringward, Lost::Bytes(bytes), "from a container without a name", from_ns, now);
+        }
+    }
+
     pub(super) fn notice(&mut self, text: &str) {
         tracing::warn!("{text}");
         let now = realtime_ns();

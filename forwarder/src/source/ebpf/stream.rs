@@ -195,6 +195,16 @@ impl Stream {
         }
     }
 
+    /// Drops what is held for a name that will not come. Returns its bytes, those of its gaps included.
+    pub fn give_up_held(&mut self) -> u64 {
+        self.held_bytes = 0;
+        let bytes = |piece: Piece| match piece {
+            Piece::Data { bytes, .. } => bytes.len() as u64,
+            Piece::Gap { bytes, .. } => bytes,
+        };
+        self.held.drain(..).map(bytes).sum()
+    }
+
     fn wait(&mut self, offset: u64, piece: Piece, bytes: usize, out: &mut Out<'_>) {
         self.ahead.insert(offset, piece);
         self.ahead_bytes += bytes;
@@ -324,6 +334,16 @@ mod tests {
         stream.name(origin(), &mut |_, framed| collect(&mut seen, framed));
         stream.flush(&mut |_, framed| collect(&mut seen, framed));
         assert_eq!((seen.0.len() as u64 + seen.1, seen.1), (2000, 1000));
+    }
+
+    #[test]
+    fn what_nobody_named_is_counted_with_its_gaps() {
+        let mut stream = Stream::new(LIMITS, 0);
+        stream.data(0, 1, 1, b"held\n", &mut |_, _| {});
+        stream.gap(5, 1, 20, &mut |_, _| {});
+        stream.data(30, 1, 1, b"ahead", &mut |_, _| {});
+        stream.settle(40, 1, &mut |_, _| {});
+        assert_eq!((stream.give_up_held(), stream.give_up_held()), (40, 0));
     }
 
     #[test]
