@@ -23,7 +23,7 @@ use rustix::event::epoll;
 use super::backlog::{BacklogLog, Pending};
 use super::hold_back::HoldBack;
 use super::load::Capture;
-use super::names::{Answer, Names, Question};
+use super::names::{Answers, Names, Question};
 use super::state::{Captured, Ending, Hole, State, account_of, push};
 use super::stream::StreamLimits;
 use crate::record::{Origin, OriginHandle, OriginKind};
@@ -210,7 +210,7 @@ struct Reader {
     poll: OwnedFd,
     wake: Arc<OwnedFd>,
     orders: Receiver<Control>,
-    answers: Receiver<Answer>,
+    answers: Answers,
     state: State,
 }
 
@@ -341,7 +341,7 @@ impl Reader {
 
     /// Orders and answers of the namer. `true`: stop.
     fn take_orders(&mut self) -> bool {
-        while let Ok(answer) = self.answers.try_recv() {
+        while let Some(answer) = self.answers.try_next() {
             self.state.on_answer(answer);
         }
         loop {
@@ -447,7 +447,7 @@ impl Reader {
             }
         }
         if !asked.is_empty() {
-            let _ = self.state.questions.send(Question::AreHeld(asked));
+            let _ = self.state.questions.names.send(Question::AreHeld(asked));
         }
     }
 
@@ -543,7 +543,7 @@ impl Reader {
     fn await_last_answers(&mut self) {
         let begun = Instant::now();
         while self.state.has_unnamed() && begun.elapsed() < ALL_ANSWERS {
-            let Ok(answer) = self.answers.recv_timeout(LAST_ANSWERS) else { return };
+            let Some(answer) = self.answers.next(LAST_ANSWERS) else { return };
             self.state.on_answer(answer);
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
 use super::load::Capture;
-use super::names::{Answer, Question};
+use super::names::{Answer, Question, Questions};
 use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions};
 use super::stream::Stream;
 use crate::record::{Level, Lost, OriginHandle, RecordMeta};
@@ -42,7 +42,7 @@ pub(super) struct State {
     pub(super) next_process: u64,
     pub(super) next_target: u32,
     pub(super) console: Option<Sender<ConsoleText>>,
-    pub(super) questions: Sender<Question>,
+    pub(super) questions: Questions,
     pub(super) counters: Arc<CaptureCounters>,
     pub(super) ringward: OriginHandle,
     /// Records without a target that found a full ring, as last reported.
@@ -203,7 +203,7 @@ impl State {
             return;
         }
         self.to_watch.push((exec.process, targets));
-        let _ = self.questions.send(Question::Name(Box::new(*exec)));
+        let _ = self.questions.names.send(Question::Name(Box::new(*exec)));
     }
 
     pub(super) fn on_answer(&mut self, answer: Answer) {
@@ -219,7 +219,7 @@ impl State {
                     captured.ending = Ending::Rejected;
                 }
             }
-            Answer::Backlog { target, backlog } => self.on_backlog(target, backlog),
+            Answer::Backlog { target, open, backlog } => self.on_backlog(target, &open, backlog),
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
@@ -245,21 +245,25 @@ impl State {
         captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
     }
 
-    pub(super) fn on_backlog(&mut self, target: u32, backlog: Backlog) {
+    pub(super) fn on_backlog(&mut self, target: u32, open: &Weak<()>, backlog: Backlog) {
         let Some(captured) = self.streams.get_mut(&target) else { return };
         let Some((pending, _)) = &mut captured.backlog else { return };
+        // The answer to a stale question leaves the one that is open now as it is.
+        if pending.open.as_ref().is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), open.as_ptr())) {
+            pending.open = None;
+            pending.ask_at = Instant::now() + backlog::INTERVAL;
+        }
         let before = match backlog {
             Backlog::NotYet => return,
             Backlog::Found(before) => before,
-            Backlog::Silent(before) => {
-                let length = backlog::length(&before);
+            Backlog::Silent(length, before) => {
+                pending.silent = Some(length);
                 // What was captured since the question may be in the file as well, and what was on its way then may
                 // not be in it yet.
-                let is_same = pending.silent.replace(length) == Some(length);
-                if captured.stream.first_ns.is_some() || !(is_same || pending.attempts >= backlog::ATTEMPTS) {
-                    return;
+                match before {
+                    Some(before) if captured.stream.first_ns.is_none() => before,
+                    _ => return,
                 }
-                before
             }
         };
         let Some((_, origin)) = captured.backlog.take() else { return };
@@ -267,23 +271,28 @@ impl State {
         captured.stream.name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
     }
 
-    /// Asks the namer for the backlogs whose time has come; for all of them, and for the last time, where `now`.
+    /// Asks for the backlogs whose time has come, with one open question a stream; for all of them, and for the last
+    /// time, where `now`.
     pub(super) fn ask_for_backlogs(&mut self, now: bool) {
         for (target, captured) in &mut self.streams {
             let Some((pending, _)) = &mut captured.backlog else { continue };
-            if !now && pending.ask_at > Instant::now() {
+            if !now && (pending.open.is_some() || pending.ask_at > Instant::now()) {
                 continue;
             }
-            pending.ask_at = Instant::now() + backlog::INTERVAL;
+            let open = Arc::new(());
             pending.attempts = if now { backlog::ATTEMPTS } else { pending.attempts + 1 };
             let question = BacklogQuestion {
+                open: Arc::downgrade(&open),
+                silent: pending.silent,
                 target: *target,
                 log: pending.log.clone(),
                 first_ns: captured.stream.first_ns,
                 head: captured.stream.head(backlog::HEAD_BYTES),
                 is_last_attempt: pending.attempts >= backlog::ATTEMPTS,
             };
-            let _ = self.questions.send(Question::Backlog(question));
+            // One that is open already is stale from now on.
+            pending.open = Some(open);
+            let _ = self.questions.backlogs.send(question);
         }
     }
 

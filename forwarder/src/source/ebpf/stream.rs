@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::backlog::Pieces;
 use crate::record::{Flags, OriginHandle};
 use crate::source::framer::{Framed, Framer};
 
@@ -165,9 +166,9 @@ impl Stream {
     }
 
     /// The stream has a name, and `before` is what was written to it before it was captured.
-    pub fn name_after(&mut self, origin: OriginHandle, before: &[(i64, Vec<u8>)], out: &mut Out<'_>) {
-        for (time_ns, bytes) in before {
-            self.framer.push(bytes, *time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
+    pub(super) fn name_after(&mut self, origin: OriginHandle, before: &Pieces, out: &mut Out<'_>) {
+        for (time_ns, bytes) in before.iter() {
+            self.framer.push(bytes, time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
         }
         self.name(origin, out);
     }
