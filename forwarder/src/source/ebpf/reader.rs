@@ -240,6 +240,8 @@ impl Reader {
             if found {
                 next_sleep = Some(SHORT_SLEEP);
                 std::thread::sleep(DRAIN_INTERVAL);
+                // However busy a container keeps this thread, others end.
+                self.take_events(Some(Duration::ZERO));
                 continue;
             }
             let pending = self.state.is_waiting() || busy_since_account;
@@ -317,15 +319,19 @@ impl Reader {
     fn sleep(&mut self, timeout: Option<Duration>) {
         self.capture.sleeping.set(true);
         std::thread::sleep(SETTLE_PAUSE);
+        self.take_events(timeout);
+        self.capture.sleeping.set(false);
+        self.state.counters.wakeups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for at most `timeout`. Orders, names and bytes are looked for in each round; the ends of processes here.
+    fn take_events(&mut self, timeout: Option<Duration>) {
         let mut events = Vec::with_capacity(64);
         let timeout = timeout.map(|timeout| rustix::time::Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
-        let waited = epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
-        self.capture.sleeping.set(false);
-        self.state.counters.wakeups.fetch_add(1, Ordering::Relaxed);
-        if waited.is_err() {
+        if epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()).is_err() {
             return;
         }
         for event in &events {
@@ -398,6 +404,7 @@ impl Reader {
         }
         self.state.ask_for_backlogs(false);
         self.close_holes();
+        self.state.succeed(false);
         self.end_streams();
         self.state.flush_idle();
         self.state.counters.targets.store(self.state.streams.len() as u64, Ordering::Relaxed);
@@ -426,22 +433,26 @@ impl Reader {
             .streams
             .iter()
             .filter(|(_, captured)| match captured.ending {
-                Ending::Unheld(round) => round < self.state.round,
-                Ending::Rejected => true,
+                Ending::Unheld(round) => round < self.state.round && captured.successor.is_none(),
+                Ending::Refused(round) => round + 1 < self.state.round,
                 _ => false,
             })
             .map(|(id, _)| *id)
             .collect();
         for id in ended {
             let Some(mut captured) = self.state.streams.remove(&id) else { continue };
-            if captured.ending != Ending::Rejected {
+            if !captured.is_refused() {
                 self.settle(&mut captured);
+                let _ = self.capture.targets.remove(&captured.key);
             }
+        }
+        for captured in self.state.streams.values_mut().filter(|captured| captured.ending == Ending::Rejected) {
             let _ = self.capture.targets.remove(&captured.key);
+            captured.ending = Ending::Refused(self.state.round);
         }
         let mut asked = Vec::new();
         for (id, captured) in &mut self.state.streams {
-            if captured.ending == Ending::ProcessEnded && captured.stream.is_named() {
+            if captured.ending == Ending::ProcessEnded && captured.stream.is_named() && captured.successor.is_none() {
                 captured.ending = Ending::Asked;
                 asked.push((*id, captured.key));
             }
@@ -519,8 +530,9 @@ impl Reader {
             std::thread::sleep(DRAIN_INTERVAL);
             self.drain_what_is_there();
         }
+        self.state.succeed(true);
         for (id, mut captured) in std::mem::take(&mut self.state.streams) {
-            if captured.ending == Ending::Rejected {
+            if captured.is_refused() {
                 continue;
             }
             let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);

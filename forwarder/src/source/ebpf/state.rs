@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use forwarder_common::{ChunkHeader, ExecRecord, Kind, PipeKey};
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
@@ -16,6 +16,7 @@ use super::load::Capture;
 use super::names::{Answer, Question, Questions};
 use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions};
 use super::stream::Stream;
+use super::successor::Successor;
 use crate::record::{Level, Lost, OriginHandle, RecordMeta};
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
@@ -60,11 +61,17 @@ pub(super) struct Captured {
     /// Its name, once it is known what was written before.
     pub(super) backlog: Option<(Pending, OriginHandle)>,
     pub(super) ending: Ending,
+    /// Who was started on the key when the stream had ended.
+    pub(super) successor: Option<Box<Successor>>,
     /// Whether something came since the accounts were last compared.
     pub(super) active: bool,
 }
 
 impl Captured {
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.ending, Ending::Rejected | Ending::Refused(_))
+    }
+
     /// Whether it is known whose it is.
     pub(super) fn is_known(&self) -> bool {
         self.stream.is_named() || self.backlog.is_some()
@@ -113,11 +120,20 @@ pub(super) enum Ending {
     Unheld(u64),
     /// Not a container after all.
     Rejected,
+    /// Its target was removed in this round; what was on its way then is dropped as well.
+    Refused(u64),
 }
 
 pub(super) struct Watched {
     pub(super) pidfd: OwnedFd,
     pub(super) targets: Vec<u32>,
+}
+
+impl Watched {
+    fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
 }
 
 impl State {
@@ -132,19 +148,43 @@ impl State {
                 let Some(captured) = self.streams.get_mut(&header.target) else {
                     // Before its exec record, which another CPU wrote: made known by it.
                     self.unknown(&header).stream.data(header.offset, time_ns, header.thread, payload, &mut |_, _| {});
+                    self.bound_held();
                     return;
                 };
+                if captured.is_refused() {
+                    return;
+                }
+                if let Some(next) = captured.successor.as_mut().filter(|next| next.since_ns <= header.time_ns) {
+                    next.keep(header.offset, time_ns, header.thread, Ok(payload), self.options.limits.hold);
+                    return;
+                }
                 captured.active = true;
                 let (output, counters) = (&mut self.output, &self.counters);
                 captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
                     push(output, counters, origin, framed);
                 });
+                if !captured.stream.is_named() {
+                    self.bound_held();
+                }
             }
             Some(Kind::Gap) => {
                 let Some(captured) = self.streams.get_mut(&header.target) else {
                     self.unknown(&header).stream.gap(header.offset, time_ns, u64::from(header.length), &mut |_, _| {});
                     return;
                 };
+                if captured.is_refused() {
+                    return;
+                }
+                if let Some(next) = captured.successor.as_mut().filter(|next| next.since_ns <= header.time_ns) {
+                    next.keep(
+                        header.offset,
+                        time_ns,
+                        header.thread,
+                        Err(u64::from(header.length)),
+                        self.options.limits.hold,
+                    );
+                    return;
+                }
                 captured.active = true;
                 let (output, counters) = (&mut self.output, &self.counters);
                 captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
@@ -153,7 +193,7 @@ impl State {
             }
             Some(Kind::Exec) => {
                 if let Some(exec) = ExecRecord::from_bytes(payload) {
-                    self.on_exec(&exec);
+                    self.on_exec(&exec, header.time_ns);
                 }
             }
             Some(Kind::Console) => {
@@ -181,29 +221,59 @@ impl State {
             hole: None,
             backlog: None,
             ending: Ending::No,
+            successor: None,
             active: true,
         }
     }
 
-    pub(super) fn on_exec(&mut self, exec: &ExecRecord) {
-        let mut targets = Vec::new();
+    /// The bound of what is held is one for all streams: the one that holds most gives up its oldest.
+    fn bound_held(&mut self) {
+        let total: usize = self.streams.values().map(|captured| captured.stream.held_bytes()).sum();
+        let excess = total.saturating_sub(self.options.limits.hold);
+        if excess > 0
+            && let Some(most) = self.streams.values_mut().max_by_key(|captured| captured.stream.held_bytes())
+        {
+            most.stream.give_up_oldest(excess);
+        }
+    }
+
+    pub(super) fn on_exec(&mut self, exec: &ExecRecord, time_ns: u64) {
+        let (mut targets, mut is_wanted) = (Vec::new(), false);
         for (key, target) in exec.stdio.iter().zip(exec.targets) {
             if target == 0 || targets.contains(&target) {
                 continue;
             }
+            self.look_for_ends(target);
             let fresh = self.new_stream(*key);
+            let round = self.round;
             let known = self.streams.entry(target).or_insert(fresh);
-            // One that has a name already belongs to a process that was there before.
             if !known.is_known() {
                 known.key = *key;
                 targets.push(target);
+            } else if known.ending != Ending::No && known.successor.is_none() {
+                known.successor = Some(Box::new(Successor::new(exec.process, time_ns, round)));
+                is_wanted = true;
             }
+            // Else it belongs to a process that was there before.
         }
-        if targets.is_empty() {
+        if targets.is_empty() && !is_wanted {
             return;
         }
         self.to_watch.push((exec.process, targets));
         let _ = self.questions.names.send(Question::Name(Box::new(*exec)));
+    }
+
+    /// Looks for itself whether the processes behind a target have ended: the events may not have been read yet, and
+    /// read later they would be taken for the end of the next user of its key.
+    fn look_for_ends(&mut self, target: u32) {
+        let ended = |(_, watched): &(&u64, &Watched)| watched.targets.contains(&target) && watched.has_ended();
+        let ended: Vec<u64> = self.processes.iter().filter(ended).map(|(number, _)| *number).collect();
+        for number in ended {
+            // Closed with it, the descriptor leaves the poll.
+            if let Some(watched) = self.processes.remove(&number) {
+                self.mark_ended(&watched.targets);
+            }
+        }
     }
 
     pub(super) fn on_answer(&mut self, answer: Answer) {
@@ -213,16 +283,19 @@ impl State {
                 None => self.on_name(target, origin),
             },
             Answer::Rejected { target } => {
-                if let Some(captured) = self.streams.get_mut(&target)
-                    && !captured.is_known()
-                {
+                let Some(captured) = self.streams.get_mut(&target) else { return };
+                if let Some(next) = &mut captured.successor {
+                    next.answer.get_or_insert(None);
+                } else if !captured.is_known() {
                     captured.ending = Ending::Rejected;
+                    captured.stream.give_up_held();
                 }
             }
             Answer::Backlog { target, open, backlog } => self.on_backlog(target, &open, backlog),
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
+                    && captured.successor.is_none()
                 {
                     captured.ending = Ending::Unheld(self.round);
                 }
@@ -238,7 +311,12 @@ impl State {
 
     pub(super) fn on_name(&mut self, target: u32, origin: OriginHandle) {
         let Some(captured) = self.streams.get_mut(&target) else { return };
-        if captured.is_known() {
+        if let Some(next) = &mut captured.successor {
+            // Of stdout and stderr in one, the first.
+            next.answer.get_or_insert(Some(origin));
+            return;
+        }
+        if captured.is_known() || captured.is_refused() {
             return;
         }
         let (output, counters) = (&mut self.output, &self.counters);
@@ -347,7 +425,7 @@ impl State {
     pub(super) fn patience(&self) -> Duration {
         let has_hole = self.streams.values().any(|captured| captured.stream.has_hole());
         let urgent =
-            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_) | Ending::Rejected));
+            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_)) || captured.is_refused());
         let has_backlog = self.streams.values().any(|captured| captured.backlog.is_some());
         if has_hole || urgent {
             DRAIN_INTERVAL
@@ -359,7 +437,10 @@ impl State {
     }
 
     pub(super) fn has_unnamed(&self) -> bool {
-        self.streams.values().any(|captured| !captured.stream.is_named() && captured.ending != Ending::Rejected)
+        self.streams.values().any(|captured| {
+            let awaits_answer = captured.successor.as_ref().is_some_and(|next| next.answer.is_none());
+            awaits_answer || (!captured.stream.is_named() && !captured.is_refused())
+        })
     }
 
     /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and

@@ -24,7 +24,7 @@ const LOST_HEAD_BYTES: usize = 64 << 10;
 pub struct StreamLimits {
     /// Longest line that is handed on in one record.
     pub max_line: usize,
-    /// What is held until the stream has a name.
+    /// What is held until its stream has a name, of all streams together.
     pub hold: usize,
     /// What is held ahead of a hole.
     pub ahead: usize,
@@ -256,14 +256,26 @@ impl Stream {
         }
     }
 
-    /// The oldest of what is held becomes a gap when it is too much.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// What is held is too much for one stream alone.
     fn bound_held(&mut self) {
-        if self.held_bytes > self.limits.hold && self.lost_head.is_none() {
+        self.give_up_oldest(self.held_bytes.saturating_sub(self.limits.hold));
+    }
+
+    /// At least `excess` bytes, the oldest of what is held, become a gap.
+    pub fn give_up_oldest(&mut self, excess: usize) {
+        if excess == 0 {
+            return;
+        }
+        if self.lost_head.is_none() {
             self.lost_head = Some(self.head(LOST_HEAD_BYTES));
         }
-        let mut lost = 0;
-        let mut time = 0;
-        while self.held_bytes > self.limits.hold {
+        let keep = self.held_bytes.saturating_sub(excess);
+        let (mut lost, mut time) = (0, 0);
+        while self.held_bytes > keep {
             match self.held.pop_front() {
                 Some(Piece::Data { time_ns, bytes, .. }) => {
                     self.held_bytes -= bytes.len();
