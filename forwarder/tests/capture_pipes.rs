@@ -183,7 +183,7 @@ threads = [threading.Thread(target=work, args=(name,)) for name in range(20)]
 
 #[test]
 fn a_stop_does_not_wait_for_the_containers_to_be_silent() {
-    let (handle, mut cursor) = capture(64 << 20);
+    let (handle, mut cursor) = capture(4 << 20);
     let mut child = Command::new("unshare")
         .args(["--mount", "sh", "-c", "x=$(head -c 4000 /dev/zero | tr '\\0' x); yes $x & yes $x"])
         .stdout(Stdio::piped())

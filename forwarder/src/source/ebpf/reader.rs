@@ -44,10 +44,10 @@ pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a stop waits for the next of the namer's answers, and for all of them.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 const ALL_ANSWERS: Duration = Duration::from_secs(2);
-/// Looks at the rings that a stop takes for what was being written when it came.
-const LAST_LOOKS: u32 = 20;
-/// A bound for a record that is never finished; what is in the rings is taken in milliseconds.
-const LONGEST_DRAIN: Duration = Duration::from_secs(1);
+/// How long a stop looks for what was being written when it came.
+const LAST_LOOKS: Duration = Duration::from_millis(200);
+/// How long a record that is being written is waited for: its program may be preempted.
+const STUCK_RECORD: Duration = Duration::from_millis(200);
 /// Bytes taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 512 << 10;
 
@@ -266,23 +266,27 @@ impl Reader {
         found
     }
 
-    /// Takes what is in the rings now, and not what is put there meanwhile: ends however much is written.
-    fn drain_what_is_there(&mut self) {
+    /// Takes what is in the rings now, and not what is put there meanwhile: ends however much is written. `false`: a
+    /// record that is still being written was in the way.
+    fn drain_what_is_there(&mut self) -> bool {
         let look = self.begin_look();
-        let begun = Instant::now();
-        while begun.elapsed() < LONGEST_DRAIN {
+        let mut last_found = Instant::now();
+        while last_found.elapsed() < STUCK_RECORD {
             let mut found = false;
             for turn in 0..self.rings.len() {
                 found |= self.take_turn(turn, look.ends[turn]);
             }
             if self.end_look(&look) {
-                return;
+                return true;
             }
-            if !found {
+            if found {
+                last_found = Instant::now();
+            } else {
                 // A program is still writing one of the records.
                 std::thread::sleep(SETTLE_PAUSE);
             }
         }
+        false
     }
 
     fn begin_look(&mut self) -> Look {
@@ -474,9 +478,11 @@ impl Reader {
 
     /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
     fn account(&mut self) {
-        let before = self.accounts(|captured| captured.active);
+        let mut before = self.accounts(|captured| captured.active);
         // What was in a ring when the account was read is taken before it is believed.
-        self.drain_what_is_there();
+        if !self.drain_what_is_there() {
+            before.clear();
+        }
         let State { streams, output, counters, .. } = &mut self.state;
         for (id, written) in before {
             let Some(captured) = streams.get_mut(&id) else { continue };
@@ -515,18 +521,19 @@ impl Reader {
         let mut accounts = self.accounts(|_| true);
         self.drain_what_is_there();
         // Of streams that were not known or had something in flight.
-        for (id, written) in self.accounts(|_| true) {
+        let more = self.accounts(|_| true);
+        if more.keys().any(|id| !accounts.contains_key(id)) {
+            self.drain_what_is_there();
+        }
+        for (id, written) in more {
             accounts.entry(id).or_insert(written);
         }
-        self.drain_what_is_there();
         self.state.use_early_names();
         self.state.ask_for_backlogs(true);
         self.await_last_answers();
         // What a preempted program had not yet put into its ring.
-        for _ in 0..LAST_LOOKS {
-            if !self.state.streams.values().any(|captured| captured.stream.has_hole()) {
-                break;
-            }
+        let begun = Instant::now();
+        while self.state.streams.values().any(|captured| captured.stream.has_hole()) && begun.elapsed() < LAST_LOOKS {
             std::thread::sleep(DRAIN_INTERVAL);
             self.drain_what_is_there();
         }
