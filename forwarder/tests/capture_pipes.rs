@@ -3,6 +3,7 @@
 #![cfg(feature = "ebpf")]
 
 use std::collections::HashSet;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,20 @@ use ringward::source::ebpf::reader::{ReaderHandle, ReaderOptions, start};
 use ringward::source::ebpf::stream::StreamLimits;
 
 struct EveryProgram;
+
+/// Never has a name in time.
+struct Nobody;
+
+impl Names for Nobody {
+    fn name(&mut self, _: &ExecRecord) -> Option<[OriginHandle; 2]> {
+        std::thread::sleep(Duration::from_secs(30));
+        None
+    }
+
+    fn held(&mut self, _: &[PipeKey]) -> HashSet<PipeKey> {
+        HashSet::new()
+    }
+}
 
 impl Names for EveryProgram {
     fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]> {
@@ -31,13 +46,17 @@ impl Names for EveryProgram {
 }
 
 fn capture(ring_bytes: usize) -> (ReaderHandle, Cursor) {
+    capture_with(ring_bytes, Box::new(EveryProgram))
+}
+
+fn capture_with(ring_bytes: usize, names: Box<dyn Names>) -> (ReaderHandle, Cursor) {
     let options = LoadOptions { hook: None, ring_bytes, max_write: 1 << 20, containers: true, console: false };
     let capture = load(&options).expect("this kernel runs eBPF");
     let ring = Ring::new(RingLimits { bytes: 1 << 30, records: u64::MAX }, 1);
     let cursor = ring.reader(RingReader::new("test"));
     let limits = StreamLimits { max_line: 4 << 20, hold: 64 << 20, ahead: 64 << 20 };
     let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits };
-    let handle = start(capture, options, ring, Box::new(EveryProgram), None).expect("threads can be started");
+    let handle = start(capture, options, ring, names, None).expect("threads can be started");
     handle.confirm();
     (handle, cursor)
 }
@@ -143,4 +162,52 @@ fn a_line_arrives_while_its_program_still_runs() {
     let _ = child.wait();
     handle.stop();
     assert_eq!(bytes, b"now\n");
+}
+
+/// The sum of delivered and lost bytes is that of the written ones, however many threads write to the pipe.
+#[test]
+fn twenty_threads_on_one_pipe_lose_nothing() {
+    let (handle, mut cursor) = capture(64 << 20);
+    let script = "python3 -c 'import os, threading
+def work(name):
+    for index in range(3000): os.write(1, b\"%d %d\\n\" % (name, index))
+threads = [threading.Thread(target=work, args=(name,)) for name in range(20)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]'";
+    let (name, expected) = run(script);
+    assert!(!expected.is_empty());
+    handle.stop();
+    let (bytes, lost) = captured(&mut cursor, &name);
+    assert_eq!((bytes.len(), lost), (expected.len(), 0));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_containers_to_be_silent() {
+    let (handle, mut cursor) = capture(4 << 20);
+    let mut child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", "x=$(head -c 4000 /dev/zero | tr '\\0' x); yes $x & yes $x"])
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("unshare is part of util-linux");
+    let mut out = child.stdout.take().expect("a pipe");
+    let drainer = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    handle.stop();
+    let took = begun.elapsed();
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("the group is ours");
+    let _ = (child.wait(), drainer.join());
+    let (bytes, _) = captured(&mut cursor, &format!("p{}", child.id()));
+    assert!(took < Duration::from_secs(4) && !bytes.is_empty(), "{took:?}, {} bytes", bytes.len());
+}
+
+#[test]
+fn a_stop_counts_what_nobody_has_named() {
+    let (handle, mut cursor) = capture_with(1 << 20, Box::new(Nobody));
+    let (_, expected) = run("seq 1 1000");
+    handle.stop();
+    let (_, lost) = captured(&mut cursor, "ringward");
+    assert_eq!(lost, expected.len() as u64);
 }

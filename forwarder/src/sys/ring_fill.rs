@@ -33,10 +33,20 @@ impl RingFill {
 
     /// Bytes that wait to be read, those of records that are still being written included.
     pub fn used(&self) -> u64 {
+        let consumer = self.consumer();
+        self.producer().saturating_sub(consumer)
+    }
+
+    /// Where the next record will be put. Positions only grow.
+    pub fn producer(&self) -> u64 {
         // SAFETY: both pages are mapped as long as `self` lives, and each begins with an aligned u64.
-        let (consumer, producer) = unsafe { (self.pages.as_ref(), self.pages.byte_add(self.page_len).as_ref()) };
-        let consumer = consumer.load(Ordering::Acquire);
-        producer.load(Ordering::Acquire).saturating_sub(consumer)
+        unsafe { self.pages.byte_add(self.page_len).as_ref() }.load(Ordering::Acquire)
+    }
+
+    /// Everything before this place has been read.
+    pub fn consumer(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { self.pages.as_ref() }.load(Ordering::Acquire)
     }
 }
 

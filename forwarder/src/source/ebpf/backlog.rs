@@ -9,9 +9,11 @@
 //! one that was stamped before that run's last look at the rings is not backlog. One that it captured and that was not
 //! stamped yet comes twice: better than not at all.
 //!
-//! Limits: the newest [`MAX_FILE`] bytes of a file and [`MAX_BACKLOG`] of a stream; rotated files are not read.
+//! Limits: the newest [`MAX_FILE`] bytes of a file and [`MAX_BACKLOG`] of a stream; rotated files are not read. One
+//! file is looked at at a time, so that many containers with long logs need the memory of one.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::record::Stream;
@@ -35,13 +37,15 @@ pub(super) struct Pending {
     pub(super) log: BacklogLog,
     pub(super) attempts: u32,
     pub(super) ask_at: Instant,
+    /// There while a question is open. Who answers looks whether it is still there: a stale question is skipped.
+    pub(super) open: Option<Arc<()>>,
     /// Bytes of the file when it was last looked at and nothing had been captured.
     pub(super) silent: Option<usize>,
 }
 
 impl Pending {
     pub(super) fn new(log: BacklogLog) -> Self {
-        Self { log, attempts: 0, ask_at: Instant::now() + INTERVAL, silent: None }
+        Self { log, attempts: 0, ask_at: Instant::now() + INTERVAL, open: None, silent: None }
     }
 }
 
@@ -57,6 +61,10 @@ pub struct BacklogLog {
 }
 
 pub(super) struct BacklogQuestion {
+    /// See [`Pending::open`].
+    pub(super) open: Weak<()>,
+    /// See [`Pending::silent`].
+    pub(super) silent: Option<usize>,
     pub(super) target: u32,
     pub(super) log: BacklogLog,
     /// When the first captured byte was written; `None`: nothing is captured yet.
@@ -66,44 +74,72 @@ pub(super) struct BacklogQuestion {
     pub(super) is_last_attempt: bool,
 }
 
-/// Bytes with their times, in order.
-pub(super) type Pieces = Vec<(i64, Vec<u8>)>;
+/// Bytes with their times, in order. Without an allocation for each line: those of a long log need more than its text.
+#[derive(Default)]
+pub(super) struct Pieces {
+    bytes: Vec<u8>,
+    /// The time and length of each.
+    lines: Vec<(i64, usize)>,
+}
+
+impl Pieces {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.lines.iter().map_while(move |(time_ns, length)| {
+            let (line, after) = rest.split_at((*length).min(rest.len()));
+            rest = after;
+            (!line.is_empty()).then_some((*time_ns, line))
+        })
+    }
+
+    /// Bytes in front of the first piece that is not older than `end`.
+    fn before(&self, end: i64) -> usize {
+        self.lines.iter().take_while(|(time, _)| *time < end).map(|(_, length)| length).sum()
+    }
+
+    fn prefix(mut self, length: usize) -> Self {
+        self.bytes.truncate(length);
+        self
+    }
+}
 
 pub(super) enum Backlog {
     Found(Pieces),
-    /// All of the file, as long as nothing has been captured.
-    Silent(Pieces),
+    /// All of the file, as long as nothing has been captured: its bytes, and themselves where they are believed.
+    Silent(usize, Option<Pieces>),
     NotYet,
 }
 
-pub(super) fn length(pieces: &Pieces) -> usize {
-    pieces.iter().map(|(_, bytes)| bytes.len()).sum()
-}
-
 pub(super) fn find(question: &BacklogQuestion) -> Backlog {
+    if question.open.strong_count() == 0 {
+        return Backlog::NotYet;
+    }
     let log = &question.log;
     let pieces = match read(log) {
         Ok(pieces) => pieces,
         Err(error) => {
             tracing::warn!("what was printed before the start is not known: {error}");
-            return Backlog::Found(Vec::new());
+            return Backlog::Found(Pieces::default());
         }
     };
-    let Some(first_ns) = question.first_ns else { return Backlog::Silent(pieces) };
-    let before = |end: i64| pieces.iter().take_while(|(time, _)| *time < end).map(|(_, bytes)| bytes.len()).sum();
-    let certain: usize = before(log.attached_ns);
-    let payload: Vec<u8> = pieces.iter().flat_map(|(_, bytes)| bytes).copied().skip(certain).collect();
+    let Some(first_ns) = question.first_ns else {
+        let length = pieces.bytes.len();
+        let is_believed = question.silent == Some(length) || question.is_last_attempt;
+        return Backlog::Silent(length, is_believed.then_some(pieces));
+    };
+    let certain = pieces.before(log.attached_ns);
+    let payload = &pieces.bytes[certain..];
     let head = match log.file.format {
         LogFormat::DockerJson => docker_view(&question.head),
         LogFormat::Cri | LogFormat::K8sFile => question.head.as_slice().into(),
     };
-    match find_overlap(&payload, &head) {
-        Some(at) => Backlog::Found(prefix(pieces, certain + at)),
+    match find_overlap(payload, &head) {
+        Some(at) => Backlog::Found(pieces.prefix(certain + at)),
         None if question.is_last_attempt => {
-            let at = first_fit(&payload, &head).map(|at| certain + at);
+            let at = first_fit(payload, &head).map(|at| certain + at);
             // Not even that: the file holds something else, what a terminal has echoed for example.
-            let length = at.unwrap_or_else(|| before(first_ns.max(log.attached_ns)));
-            Backlog::Found(prefix(pieces, length))
+            let length = at.unwrap_or_else(|| pieces.before(first_ns.max(log.attached_ns)));
+            Backlog::Found(pieces.prefix(length))
         }
         None => Backlog::NotYet,
     }
@@ -113,8 +149,8 @@ fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
     let path = &log.file.path;
     let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let mut reader = Reader::open_near(path, log.file.format, length.saturating_sub(MAX_FILE))?;
-    let mut pieces = VecDeque::new();
-    let mut bytes = 0;
+    let mut bytes: VecDeque<u8> = VecDeque::with_capacity(MAX_BACKLOG.min(usize::try_from(length).unwrap_or(0)));
+    let mut lines: VecDeque<(i64, usize)> = VecDeque::new();
     while let Some(mut chunk) = reader.next_chunk()? {
         if (log.stream != Stream::Tty && chunk.stream != log.stream) || chunk.time_ns < log.from_ns {
             continue;
@@ -124,26 +160,15 @@ fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
             chunk.payload.truncate(chunk.payload.len() - 2);
             chunk.payload.push(b'\n');
         }
-        bytes += chunk.payload.len();
-        pieces.push_back((chunk.time_ns, chunk.payload));
-        while bytes > MAX_BACKLOG {
-            bytes -= pieces.pop_front().map_or(bytes, |(_, payload)| payload.len());
+        while bytes.len() + chunk.payload.len() > MAX_BACKLOG
+            && let Some((_, oldest)) = lines.pop_front()
+        {
+            bytes.drain(..oldest);
         }
+        bytes.extend(&chunk.payload);
+        lines.push_back((chunk.time_ns, chunk.payload.len()));
     }
-    Ok(pieces.into())
-}
-
-fn prefix(pieces: Pieces, mut length: usize) -> Pieces {
-    let mut taken = Vec::new();
-    for (time, mut bytes) in pieces {
-        if length == 0 {
-            break;
-        }
-        bytes.truncate(length);
-        length -= bytes.len();
-        taken.push((time, bytes));
-    }
-    taken
+    Ok(Pieces { bytes: bytes.into(), lines: lines.into() })
 }
 
 #[cfg(test)]

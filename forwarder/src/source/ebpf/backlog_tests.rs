@@ -20,7 +20,10 @@ impl Case {
         let path = directory.path().join("0.log");
         let line = |(second, line): (usize, &&str)| format!("1970-01-01T00:00:{second:02}Z stdout F {line}\n");
         std::fs::write(&path, self.lines.iter().enumerate().map(line).collect::<String>()).unwrap();
+        let open = Arc::new(());
         let question = BacklogQuestion {
+            open: Arc::downgrade(&open),
+            silent: None,
             target: 1,
             log: BacklogLog {
                 file: LogFile { path, format: LogFormat::Cri },
@@ -33,10 +36,10 @@ impl Case {
             is_last_attempt,
         };
         match find(&question) {
-            Backlog::Found(pieces) | Backlog::Silent(pieces) => {
-                Some(pieces.into_iter().map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect())
+            Backlog::Found(pieces) | Backlog::Silent(_, Some(pieces)) => {
+                Some(pieces.iter().map(|(_, bytes)| std::str::from_utf8(bytes).unwrap()).collect())
             }
-            Backlog::NotYet => None,
+            Backlog::Silent(_, None) | Backlog::NotYet => None,
         }
     }
 
@@ -67,7 +70,9 @@ fn what_was_on_its_way_at_the_attachment_is_backlog_too() {
 
 #[test]
 fn a_silent_stream_has_all_of_the_file() {
-    assert_eq!(Case { first_s: None, head: "", ..CASE }.find(false).unwrap(), "1\n2\n3\n4\n5\n6\n");
+    let silent = Case { first_s: None, head: "", ..CASE };
+    assert_eq!(silent.find(false), None);
+    silent.is("1\n2\n3\n4\n5\n6\n");
 }
 
 #[test]
@@ -85,4 +90,19 @@ fn a_terminal_gives_the_lines_as_they_were_written() {
 fn a_head_that_is_not_in_the_file() {
     Case { head: "", ..CASE }.is("1\n2\n3\n4\n5\n");
     Case { head: "echoed differently\n", ..CASE }.is("1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn the_newest_of_a_long_log_is_kept_within_the_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let text = "x".repeat(10_000);
+    let line = |second: usize| format!("1970-01-01T00:00:{:02}Z stdout F {second:06}{text}\n", second / 100);
+    std::fs::write(&path, (0..2000).map(line).collect::<String>()).unwrap();
+    let file = LogFile { path, format: LogFormat::Cri };
+    let pieces = read(&BacklogLog { file, stream: Stream::Stdout, from_ns: 0, attached_ns: 0 }).unwrap();
+    assert_eq!(pieces.bytes.len(), MAX_BACKLOG / 10_007 * 10_007);
+    assert!(pieces.iter().last().unwrap().1.starts_with(b"001999"));
+    assert_eq!(pieces.before(15 * SECOND), (1500 - (2000 - MAX_BACKLOG / 10_007)) * 10_007);
+    assert_eq!(pieces.prefix(10_008).iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(), [10_007, 1]);
 }

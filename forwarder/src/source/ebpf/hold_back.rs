@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct HoldBack {
     ring: Arc<Ring>,
-    fills: Vec<RingFill>,
     /// Bytes of each of the kernel's rings that are used before nothing is held back any more.
     most_used: u64,
     /// Where the fastest destination is, and since when.
@@ -25,11 +24,11 @@ pub(super) struct HoldBack {
 
 impl HoldBack {
     /// `ring_len`: bytes of each of the kernel's rings.
-    pub(super) fn new(ring: Arc<Ring>, fills: Vec<RingFill>, ring_len: usize) -> Self {
-        Self { ring, fills, most_used: ring_len as u64 / 2, place: 0, since: Instant::now() }
+    pub(super) fn new(ring: Arc<Ring>, ring_len: usize) -> Self {
+        Self { ring, most_used: ring_len as u64 / 2, place: 0, since: Instant::now() }
     }
 
-    pub(super) fn holds(&mut self) -> bool {
+    pub(super) fn holds(&mut self, fills: &[RingFill]) -> bool {
         let Some(fastest) = self.ring.fastest_reader() else { return false };
         if fastest.lag_bytes < self.ring.limits().bytes / 2 || fastest.next_sequence != self.place {
             self.place = fastest.next_sequence;
@@ -37,6 +36,6 @@ impl HoldBack {
         }
         fastest.lag_bytes >= self.ring.limits().bytes / 2
             && self.since.elapsed() < PATIENCE
-            && self.fills.iter().all(|fill| fill.used() < self.most_used)
+            && fills.iter().all(|fill| fill.used() < self.most_used)
     }
 }

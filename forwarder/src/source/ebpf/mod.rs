@@ -18,3 +18,4 @@ pub mod offsets;
 pub mod reader;
 mod state;
 pub mod stream;
+mod successor;

@@ -1,11 +1,13 @@
-//! The thread that finds out whose a pipe is. It reads /proc and the runtimes' files, which may be slow, so the
-//! reader never does that itself.
+//! The threads that find out whose a pipe is and what was printed before. They read /proc and the runtimes' files,
+//! which may be slow, so the reader never does that itself; and log files, which may be long, so that has a thread of
+//! its own and never delays a name.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use forwarder_common::{ExecRecord, PipeKey};
 
 use super::backlog::{self, Backlog, BacklogQuestion};
@@ -23,22 +25,58 @@ pub trait Names: Send {
 pub(super) enum Question {
     Name(Box<ExecRecord>),
     AreHeld(Vec<(u32, PipeKey)>),
-    Backlog(BacklogQuestion),
 }
 
 pub(super) enum Answer {
-    Named { target: u32, origin: OriginHandle },
-    Rejected { target: u32 },
-    Held { target: u32, held: bool },
-    Backlog { target: u32, backlog: Backlog },
+    Named {
+        target: u32,
+        origin: OriginHandle,
+    },
+    Rejected {
+        target: u32,
+    },
+    Held {
+        target: u32,
+        held: bool,
+    },
+    /// `open`: that of the question.
+    Backlog {
+        target: u32,
+        open: Weak<()>,
+        backlog: Backlog,
+    },
 }
 
-pub(super) fn start(
-    mut names: Box<dyn Names>,
-    wake: Arc<OwnedFd>,
-) -> std::io::Result<(Sender<Question>, Receiver<Answer>)> {
-    let (questions, asked) = unbounded();
-    let (answer, answers) = unbounded();
+/// Where questions go.
+pub(super) struct Questions {
+    pub(super) names: Sender<Question>,
+    pub(super) backlogs: Sender<BacklogQuestion>,
+}
+
+/// Where answers come from. At most one backlog waits to be taken: it may be long.
+pub(super) struct Answers {
+    names: Receiver<Answer>,
+    backlogs: Receiver<Answer>,
+}
+
+impl Answers {
+    pub(super) fn try_next(&self) -> Option<Answer> {
+        self.names.try_recv().or_else(|_| self.backlogs.try_recv()).ok()
+    }
+
+    pub(super) fn next(&self, timeout: Duration) -> Option<Answer> {
+        crossbeam::channel::select! {
+            recv(self.names) -> answer => answer.ok(),
+            recv(self.backlogs) -> answer => answer.ok(),
+            default(timeout) => None,
+        }
+    }
+}
+
+pub(super) fn start(mut names: Box<dyn Names>, wake: Arc<OwnedFd>) -> std::io::Result<(Questions, Answers)> {
+    let (name_questions, asked) = unbounded();
+    let (answer, name_answers) = unbounded();
+    let backlog_wake = Arc::clone(&wake);
     std::thread::Builder::new().name("namer".into()).spawn(move || {
         for question in asked {
             for found in respond(&mut *names, question) {
@@ -49,14 +87,24 @@ pub(super) fn start(
             let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
         }
     })?;
-    Ok((questions, answers))
+    let (backlog_questions, asked) = unbounded::<BacklogQuestion>();
+    let (answer, backlog_answers) = bounded(1);
+    std::thread::Builder::new().name("backlogs".into()).spawn(move || {
+        for question in asked {
+            let backlog = backlog::find(&question);
+            let found = Answer::Backlog { target: question.target, open: question.open, backlog };
+            if answer.send(found).is_err() {
+                return;
+            }
+            let _ = rustix::io::write(&*backlog_wake, &1u64.to_ne_bytes());
+        }
+    })?;
+    let questions = Questions { names: name_questions, backlogs: backlog_questions };
+    Ok((questions, Answers { names: name_answers, backlogs: backlog_answers }))
 }
 
 fn respond(names: &mut dyn Names, question: Question) -> Vec<Answer> {
     match question {
-        Question::Backlog(question) => {
-            vec![Answer::Backlog { target: question.target, backlog: backlog::find(&question) }]
-        }
         Question::AreHeld(targets) => {
             let keys: Vec<PipeKey> = targets.iter().map(|(_, key)| *key).collect();
             let held = names.held(&keys);

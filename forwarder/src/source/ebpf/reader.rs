@@ -23,7 +23,7 @@ use rustix::event::epoll;
 use super::backlog::{BacklogLog, Pending};
 use super::hold_back::HoldBack;
 use super::load::Capture;
-use super::names::{Answer, Names, Question};
+use super::names::{Answers, Names, Question};
 use super::state::{Captured, Ending, Hole, State, account_of, push};
 use super::stream::StreamLimits;
 use crate::record::{Origin, OriginHandle, OriginKind};
@@ -41,10 +41,13 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 const SHORT_SLEEP: Duration = Duration::from_millis(5);
 /// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
 pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
-const HOLE_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a stop waits for the next of the namer's answers.
+/// How long a stop waits for the next of the namer's answers, and for all of them.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+const ALL_ANSWERS: Duration = Duration::from_secs(2);
+/// How long a stop looks for what was being written when it came.
+const LAST_LOOKS: Duration = Duration::from_millis(200);
+/// How long a record that is being written is waited for: its program may be preempted.
+const STUCK_RECORD: Duration = Duration::from_millis(200);
 /// Bytes taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 512 << 10;
 
@@ -146,9 +149,10 @@ pub fn start(
         epoll::add(&poll, ring.as_fd(), epoll::EventData::new_u64(RING), epoll::EventFlags::IN)?;
     }
     let fills = capture.rings.iter().map(|ring| RingFill::map(ring.as_fd())).collect::<Result<Vec<_>, _>>()?;
-    let hold_back = HoldBack::new(Arc::clone(&ring), fills, capture.ring_len);
+    let hold_back = HoldBack::new(Arc::clone(&ring), capture.ring_len);
     let mut reader = Reader {
         rings: Vec::new(),
+        fills,
         next_ring: 0,
         hold_back,
         state: State {
@@ -188,8 +192,17 @@ const WAKE: u64 = 0;
 const RING: u64 = 1;
 const FIRST_PROCESS: u64 = 2;
 
+/// What was in the rings when a look at them began.
+struct Look {
+    begun_ns: i64,
+    /// The end of each ring.
+    ends: Vec<u64>,
+}
+
 struct Reader {
     rings: Vec<RingBuf<MapData>>,
+    /// The positions of each of them.
+    fills: Vec<RingFill>,
     /// Whose turn it is: none may starve while much is held back.
     next_ring: usize,
     hold_back: HoldBack,
@@ -197,7 +210,7 @@ struct Reader {
     poll: OwnedFd,
     wake: Arc<OwnedFd>,
     orders: Receiver<Control>,
-    answers: Receiver<Answer>,
+    answers: Answers,
     state: State,
 }
 
@@ -211,7 +224,10 @@ impl Reader {
             let found = self.drain(!stop);
             self.after_round();
             busy_since_account |= found;
-            if last_account.elapsed() >= ACCOUNT_INTERVAL && (busy_since_account || stop) && !self.hold_back.holds() {
+            if last_account.elapsed() >= ACCOUNT_INTERVAL
+                && (busy_since_account || stop)
+                && !self.hold_back.holds(&self.fills)
+            {
                 self.account();
                 last_account = Instant::now();
                 busy_since_account = false;
@@ -224,6 +240,8 @@ impl Reader {
             if found {
                 next_sleep = Some(SHORT_SLEEP);
                 std::thread::sleep(DRAIN_INTERVAL);
+                // However busy a container keeps this thread, others end.
+                self.take_events(Some(Duration::ZERO));
                 continue;
             }
             let pending = self.state.is_waiting() || busy_since_account;
@@ -234,46 +252,90 @@ impl Reader {
 
     /// A turn of each ring, unless it is held back. `true` if there was anything, or may have been.
     fn drain(&mut self, may_hold_back: bool) -> bool {
-        self.state.clock = WallClock::now();
-        let begun_ns = realtime_ns();
-        let (mut found, mut emptied) = (false, true);
+        let look = self.begin_look();
+        let mut found = false;
         for _ in 0..self.rings.len() {
-            if may_hold_back && self.hold_back.holds() {
+            if may_hold_back && self.hold_back.holds(&self.fills) {
                 return true;
             }
             let turn = self.next_ring;
             self.next_ring = (turn + 1) % self.rings.len();
-            let mut taken = 0;
-            while taken < RING_TURN
-                && let Some(item) = self.rings[turn].next()
-            {
-                taken += item.len();
-                found = true;
-                self.state.on_record(&item);
-            }
-            emptied &= taken < RING_TURN;
+            found |= self.take_turn(turn, u64::MAX);
         }
-        if emptied {
-            self.state.round += 1;
-            self.state.emptied_ns = begun_ns;
-            self.state.counters.until_ns.store(begun_ns, Ordering::Relaxed);
-        }
+        self.end_look(&look);
         found
+    }
+
+    /// Takes what is in the rings now, and not what is put there meanwhile: ends however much is written. `false`: a
+    /// record that is still being written was in the way.
+    fn drain_what_is_there(&mut self) -> bool {
+        let look = self.begin_look();
+        let mut last_found = Instant::now();
+        while last_found.elapsed() < STUCK_RECORD {
+            let mut found = false;
+            for turn in 0..self.rings.len() {
+                found |= self.take_turn(turn, look.ends[turn]);
+            }
+            if self.end_look(&look) {
+                return true;
+            }
+            if found {
+                last_found = Instant::now();
+            } else {
+                // A program is still writing one of the records.
+                std::thread::sleep(SETTLE_PAUSE);
+            }
+        }
+        false
+    }
+
+    fn begin_look(&mut self) -> Look {
+        self.state.clock = WallClock::now();
+        Look { begun_ns: realtime_ns(), ends: self.fills.iter().map(RingFill::producer).collect() }
+    }
+
+    /// At most [`RING_TURN`] bytes of one ring, of the records that begin before `end`.
+    fn take_turn(&mut self, ring: usize, end: u64) -> bool {
+        let mut taken = 0;
+        while taken < RING_TURN
+            && self.fills[ring].consumer() < end
+            && let Some(item) = self.rings[ring].next()
+        {
+            taken += item.len();
+            self.state.on_record(&item);
+        }
+        taken > 0
+    }
+
+    /// Whether all that was in the rings at the start of `look` has been taken. A ring gives nothing as well when the
+    /// program that writes its oldest record was preempted, with whole records behind it.
+    fn end_look(&mut self, look: &Look) -> bool {
+        let is_done = self.fills.iter().zip(&look.ends).all(|(fill, end)| fill.consumer() >= *end);
+        if is_done {
+            self.state.round += 1;
+            self.state.emptied_ns = look.begun_ns;
+            self.state.counters.until_ns.store(look.begun_ns, Ordering::Relaxed);
+        }
+        is_done
     }
 
     /// Sleeps until a program, an order, a name or the end of a process wakes it, at most for `timeout`.
     fn sleep(&mut self, timeout: Option<Duration>) {
         self.capture.sleeping.set(true);
         std::thread::sleep(SETTLE_PAUSE);
+        self.take_events(timeout);
+        self.capture.sleeping.set(false);
+        self.state.counters.wakeups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for at most `timeout`. Orders, names and bytes are looked for in each round; the ends of processes here.
+    fn take_events(&mut self, timeout: Option<Duration>) {
         let mut events = Vec::with_capacity(64);
         let timeout = timeout.map(|timeout| rustix::time::Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
-        let waited = epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
-        self.capture.sleeping.set(false);
-        self.state.counters.wakeups.fetch_add(1, Ordering::Relaxed);
-        if waited.is_err() {
+        if epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()).is_err() {
             return;
         }
         for event in &events {
@@ -289,7 +351,7 @@ impl Reader {
 
     /// Orders and answers of the namer. `true`: stop.
     fn take_orders(&mut self) -> bool {
-        while let Ok(answer) = self.answers.try_recv() {
+        while let Some(answer) = self.answers.try_next() {
             self.state.on_answer(answer);
         }
         loop {
@@ -346,6 +408,7 @@ impl Reader {
         }
         self.state.ask_for_backlogs(false);
         self.close_holes();
+        self.state.succeed(false);
         self.end_streams();
         self.state.flush_idle();
         self.state.counters.targets.store(self.state.streams.len() as u64, Ordering::Relaxed);
@@ -358,17 +421,12 @@ impl Reader {
                 captured.hole = None;
                 continue;
             }
-            let hole =
-                captured.hole.get_or_insert_with(|| Hole { since: Instant::now(), found_in: *round, settled_in: None });
-            let is_certain = hole.settled_in.is_some_and(|settled| settled < *round);
-            let is_old = hole.since.elapsed() > HOLE_PATIENCE && hole.found_in < *round;
-            if is_certain || is_old {
+            let waits_for = captured.stream.delivered;
+            let hole = captured.hole.get_or_insert_with(|| Hole::new(waits_for, *round));
+            let is_settled = || account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled);
+            if hole.is_final(waits_for, *round, is_settled) {
                 captured.stream.give_up_hole(&mut |origin, framed| push(output, counters, origin, framed));
                 captured.hole = None;
-            } else if hole.settled_in.is_none()
-                && account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled)
-            {
-                hole.settled_in = Some(*round);
             }
         }
     }
@@ -379,28 +437,32 @@ impl Reader {
             .streams
             .iter()
             .filter(|(_, captured)| match captured.ending {
-                Ending::Unheld(round) => round < self.state.round,
-                Ending::Rejected => true,
+                Ending::Unheld(round) => round < self.state.round && captured.successor.is_none(),
+                Ending::Refused(round) => round + 1 < self.state.round,
                 _ => false,
             })
             .map(|(id, _)| *id)
             .collect();
         for id in ended {
             let Some(mut captured) = self.state.streams.remove(&id) else { continue };
-            if captured.ending != Ending::Rejected {
+            if !captured.is_refused() {
                 self.settle(&mut captured);
+                let _ = self.capture.targets.remove(&captured.key);
             }
+        }
+        for captured in self.state.streams.values_mut().filter(|captured| captured.ending == Ending::Rejected) {
             let _ = self.capture.targets.remove(&captured.key);
+            captured.ending = Ending::Refused(self.state.round);
         }
         let mut asked = Vec::new();
         for (id, captured) in &mut self.state.streams {
-            if captured.ending == Ending::ProcessEnded && captured.stream.is_named() {
+            if captured.ending == Ending::ProcessEnded && captured.stream.is_named() && captured.successor.is_none() {
                 captured.ending = Ending::Asked;
                 asked.push((*id, captured.key));
             }
         }
         if !asked.is_empty() {
-            let _ = self.state.questions.send(Question::AreHeld(asked));
+            let _ = self.state.questions.names.send(Question::AreHeld(asked));
         }
     }
 
@@ -416,18 +478,11 @@ impl Reader {
 
     /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
     fn account(&mut self) {
-        let before: Vec<(u32, u64)> = self
-            .state
-            .streams
-            .iter()
-            .filter(|(_, captured)| captured.active)
-            .filter_map(|(id, captured)| match account_of(&self.capture, &captured.key)? {
-                (written, true) => Some((*id, written)),
-                _ => None,
-            })
-            .collect();
+        let mut before = self.accounts(|captured| captured.active);
         // What was in a ring when the account was read is taken before it is believed.
-        while self.drain(false) {}
+        if !self.drain_what_is_there() {
+            before.clear();
+        }
         let State { streams, output, counters, .. } = &mut self.state;
         for (id, written) in before {
             let Some(captured) = streams.get_mut(&id) else { continue };
@@ -461,19 +516,54 @@ impl Reader {
         }
     }
 
+    /// Hands on what was written up to now. Containers may go on writing: that is not waited for.
     fn finish(&mut self) {
-        while self.drain(false) {}
+        let mut accounts = self.accounts(|_| true);
+        self.drain_what_is_there();
+        // Of streams that were not known or had something in flight.
+        let more = self.accounts(|_| true);
+        if more.keys().any(|id| !accounts.contains_key(id)) {
+            self.drain_what_is_there();
+        }
+        for (id, written) in more {
+            accounts.entry(id).or_insert(written);
+        }
         self.state.use_early_names();
         self.state.ask_for_backlogs(true);
-        // Streams that nobody has named yet: the namer answers every question, in order.
-        while self.state.has_unnamed() {
-            let Ok(answer) = self.answers.recv_timeout(LAST_ANSWERS) else { break };
-            self.state.on_answer(answer);
+        self.await_last_answers();
+        // What a preempted program had not yet put into its ring.
+        let begun = Instant::now();
+        while self.state.streams.values().any(|captured| captured.stream.has_hole()) && begun.elapsed() < LAST_LOOKS {
+            std::thread::sleep(DRAIN_INTERVAL);
+            self.drain_what_is_there();
         }
-        let mut streams = std::mem::take(&mut self.state.streams);
-        for captured in streams.values_mut() {
-            self.settle(captured);
+        self.state.succeed(true);
+        for (id, mut captured) in std::mem::take(&mut self.state.streams) {
+            if captured.is_refused() {
+                continue;
+            }
+            let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
+            self.state.hand_on_the_rest(&mut captured, written);
         }
         self.state.output.seal();
+    }
+
+    /// Bytes written to each stream, of those of which nothing is in flight.
+    fn accounts(&self, wanted: impl Fn(&Captured) -> bool) -> HashMap<u32, u64> {
+        let settled = |captured: &Captured| match account_of(&self.capture, &captured.key)? {
+            (written, true) => Some(written),
+            _ => None,
+        };
+        let wanted = self.state.streams.iter().filter(|(_, captured)| wanted(captured));
+        wanted.filter_map(|(id, captured)| Some((*id, settled(captured)?))).collect()
+    }
+
+    /// Streams that nobody has named yet: every question is answered, but a slow disk must not hold up the stop.
+    fn await_last_answers(&mut self) {
+        let begun = Instant::now();
+        while self.state.has_unnamed() && begun.elapsed() < ALL_ANSWERS {
+            let Some(answer) = self.answers.next(LAST_ANSWERS) else { return };
+            self.state.on_answer(answer);
+        }
     }
 }

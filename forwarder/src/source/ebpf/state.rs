@@ -2,25 +2,28 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use forwarder_common::{ChunkHeader, ExecRecord, Kind, MISSED_KINDS, PipeKey};
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
 use super::load::Capture;
-use super::names::{Answer, Question};
+use super::names::{Answer, Question, Questions};
 use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions};
 use super::stream::Stream;
+use super::successor::Successor;
 use crate::record::{Level, Lost, OriginHandle, RecordMeta};
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
 use crate::source::output::Output;
 
+/// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
+const HOLE_PATIENCE: Duration = Duration::from_secs(1);
 /// Console texts that wait for the kernel log's thread.
 const MAX_CONSOLE_TEXTS: usize = 65_536;
 
@@ -40,7 +43,7 @@ pub(super) struct State {
     pub(super) next_process: u64,
     pub(super) next_target: u32,
     pub(super) console: Option<Sender<ConsoleText>>,
-    pub(super) questions: Sender<Question>,
+    pub(super) questions: Questions,
     pub(super) counters: Arc<CaptureCounters>,
     pub(super) ringward: OriginHandle,
     /// What the programs have missed without a target, as last reported.
@@ -58,11 +61,17 @@ pub(super) struct Captured {
     /// Its name, once it is known what was written before.
     pub(super) backlog: Option<(Pending, OriginHandle)>,
     pub(super) ending: Ending,
+    /// Who was started on the key when the stream had ended.
+    pub(super) successor: Option<Box<Successor>>,
     /// Whether something came since the accounts were last compared.
     pub(super) active: bool,
 }
 
 impl Captured {
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.ending, Ending::Rejected | Ending::Refused(_))
+    }
+
     /// Whether it is known whose it is.
     pub(super) fn is_known(&self) -> bool {
         self.stream.is_named() || self.backlog.is_some()
@@ -70,11 +79,33 @@ impl Captured {
 }
 
 pub(super) struct Hole {
-    pub(super) since: Instant,
+    /// The offset that is waited for: what was found out about one hole says nothing about the next one.
+    waits_for: u64,
+    since: Instant,
     /// The round in which it was found.
-    pub(super) found_in: u64,
+    found_in: u64,
     /// The round after which nothing was in flight any more: one more, and all of it has been seen.
-    pub(super) settled_in: Option<u64>,
+    settled_in: Option<u64>,
+}
+
+impl Hole {
+    pub(super) fn new(waits_for: u64, round: u64) -> Self {
+        Self { waits_for, since: Instant::now(), found_in: round, settled_in: None }
+    }
+
+    /// Looks at a hole in front of `waits_for`. `true`: its bytes will not come any more. Under load one hole may
+    /// close and another open between two looks, which is a new one. `is_settled` reads the kernel's account.
+    pub(super) fn is_final(&mut self, waits_for: u64, round: u64, is_settled: impl FnOnce() -> bool) -> bool {
+        if self.waits_for != waits_for {
+            *self = Self::new(waits_for, round);
+        }
+        let is_certain = self.settled_in.is_some_and(|settled| settled < round);
+        let is_old = self.since.elapsed() > HOLE_PATIENCE && self.found_in < round;
+        if !is_certain && !is_old && self.settled_in.is_none() && is_settled() {
+            self.settled_in = Some(round);
+        }
+        is_certain || is_old
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,11 +120,20 @@ pub(super) enum Ending {
     Unheld(u64),
     /// Not a container after all.
     Rejected,
+    /// Its target was removed in this round; what was on its way then is dropped as well.
+    Refused(u64),
 }
 
 pub(super) struct Watched {
     pub(super) pidfd: OwnedFd,
     pub(super) targets: Vec<u32>,
+}
+
+impl Watched {
+    fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
 }
 
 impl State {
@@ -108,19 +148,43 @@ impl State {
                 let Some(captured) = self.streams.get_mut(&header.target) else {
                     // Before its exec record, which another CPU wrote: made known by it.
                     self.unknown(&header).stream.data(header.offset, time_ns, header.thread, payload, &mut |_, _| {});
+                    self.bound_held();
                     return;
                 };
+                if captured.is_refused() {
+                    return;
+                }
+                if let Some(next) = captured.successor.as_mut().filter(|next| next.since_ns <= header.time_ns) {
+                    next.keep(header.offset, time_ns, header.thread, Ok(payload), self.options.limits.hold);
+                    return;
+                }
                 captured.active = true;
                 let (output, counters) = (&mut self.output, &self.counters);
                 captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
                     push(output, counters, origin, framed);
                 });
+                if !captured.stream.is_named() {
+                    self.bound_held();
+                }
             }
             Some(Kind::Gap) => {
                 let Some(captured) = self.streams.get_mut(&header.target) else {
                     self.unknown(&header).stream.gap(header.offset, time_ns, u64::from(header.length), &mut |_, _| {});
                     return;
                 };
+                if captured.is_refused() {
+                    return;
+                }
+                if let Some(next) = captured.successor.as_mut().filter(|next| next.since_ns <= header.time_ns) {
+                    next.keep(
+                        header.offset,
+                        time_ns,
+                        header.thread,
+                        Err(u64::from(header.length)),
+                        self.options.limits.hold,
+                    );
+                    return;
+                }
                 captured.active = true;
                 let (output, counters) = (&mut self.output, &self.counters);
                 captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
@@ -129,7 +193,7 @@ impl State {
             }
             Some(Kind::Exec) => {
                 if let Some(exec) = ExecRecord::from_bytes(payload) {
-                    self.on_exec(&exec);
+                    self.on_exec(&exec, header.time_ns);
                 }
             }
             Some(Kind::Console) => {
@@ -157,29 +221,59 @@ impl State {
             hole: None,
             backlog: None,
             ending: Ending::No,
+            successor: None,
             active: true,
         }
     }
 
-    pub(super) fn on_exec(&mut self, exec: &ExecRecord) {
-        let mut targets = Vec::new();
+    /// The bound of what is held is one for all streams: the one that holds most gives up its oldest.
+    fn bound_held(&mut self) {
+        let total: usize = self.streams.values().map(|captured| captured.stream.held_bytes()).sum();
+        let excess = total.saturating_sub(self.options.limits.hold);
+        if excess > 0
+            && let Some(most) = self.streams.values_mut().max_by_key(|captured| captured.stream.held_bytes())
+        {
+            most.stream.give_up_oldest(excess);
+        }
+    }
+
+    pub(super) fn on_exec(&mut self, exec: &ExecRecord, time_ns: u64) {
+        let (mut targets, mut is_wanted) = (Vec::new(), false);
         for (key, target) in exec.stdio.iter().zip(exec.targets) {
             if target == 0 || targets.contains(&target) {
                 continue;
             }
+            self.look_for_ends(target);
             let fresh = self.new_stream(*key);
+            let round = self.round;
             let known = self.streams.entry(target).or_insert(fresh);
-            // One that has a name already belongs to a process that was there before.
             if !known.is_known() {
                 known.key = *key;
                 targets.push(target);
+            } else if known.ending != Ending::No && known.successor.is_none() {
+                known.successor = Some(Box::new(Successor::new(exec.process, time_ns, round)));
+                is_wanted = true;
             }
+            // Else it belongs to a process that was there before.
         }
-        if targets.is_empty() {
+        if targets.is_empty() && !is_wanted {
             return;
         }
         self.to_watch.push((exec.process, targets));
-        let _ = self.questions.send(Question::Name(Box::new(*exec)));
+        let _ = self.questions.names.send(Question::Name(Box::new(*exec)));
+    }
+
+    /// Looks for itself whether the processes behind a target have ended: the events may not have been read yet, and
+    /// read later they would be taken for the end of the next user of its key.
+    fn look_for_ends(&mut self, target: u32) {
+        let ended = |(_, watched): &(&u64, &Watched)| watched.targets.contains(&target) && watched.has_ended();
+        let ended: Vec<u64> = self.processes.iter().filter(ended).map(|(number, _)| *number).collect();
+        for number in ended {
+            // Closed with it, the descriptor leaves the poll.
+            if let Some(watched) = self.processes.remove(&number) {
+                self.mark_ended(&watched.targets);
+            }
+        }
     }
 
     pub(super) fn on_answer(&mut self, answer: Answer) {
@@ -189,16 +283,19 @@ impl State {
                 None => self.on_name(target, origin),
             },
             Answer::Rejected { target } => {
-                if let Some(captured) = self.streams.get_mut(&target)
-                    && !captured.is_known()
-                {
+                let Some(captured) = self.streams.get_mut(&target) else { return };
+                if let Some(next) = &mut captured.successor {
+                    next.answer.get_or_insert(None);
+                } else if !captured.is_known() {
                     captured.ending = Ending::Rejected;
+                    captured.stream.give_up_held();
                 }
             }
-            Answer::Backlog { target, backlog } => self.on_backlog(target, backlog),
+            Answer::Backlog { target, open, backlog } => self.on_backlog(target, &open, backlog),
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
+                    && captured.successor.is_none()
                 {
                     captured.ending = Ending::Unheld(self.round);
                 }
@@ -214,28 +311,37 @@ impl State {
 
     pub(super) fn on_name(&mut self, target: u32, origin: OriginHandle) {
         let Some(captured) = self.streams.get_mut(&target) else { return };
-        if captured.is_known() {
+        if let Some(next) = &mut captured.successor {
+            // Of stdout and stderr in one, the first.
+            next.answer.get_or_insert(Some(origin));
+            return;
+        }
+        if captured.is_known() || captured.is_refused() {
             return;
         }
         let (output, counters) = (&mut self.output, &self.counters);
         captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
     }
 
-    pub(super) fn on_backlog(&mut self, target: u32, backlog: Backlog) {
+    pub(super) fn on_backlog(&mut self, target: u32, open: &Weak<()>, backlog: Backlog) {
         let Some(captured) = self.streams.get_mut(&target) else { return };
         let Some((pending, _)) = &mut captured.backlog else { return };
+        // The answer to a stale question leaves the one that is open now as it is.
+        if pending.open.as_ref().is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), open.as_ptr())) {
+            pending.open = None;
+            pending.ask_at = Instant::now() + backlog::INTERVAL;
+        }
         let before = match backlog {
             Backlog::NotYet => return,
             Backlog::Found(before) => before,
-            Backlog::Silent(before) => {
-                let length = backlog::length(&before);
+            Backlog::Silent(length, before) => {
+                pending.silent = Some(length);
                 // What was captured since the question may be in the file as well, and what was on its way then may
                 // not be in it yet.
-                let is_same = pending.silent.replace(length) == Some(length);
-                if captured.stream.first_ns.is_some() || !(is_same || pending.attempts >= backlog::ATTEMPTS) {
-                    return;
+                match before {
+                    Some(before) if captured.stream.first_ns.is_none() => before,
+                    _ => return,
                 }
-                before
             }
         };
         let Some((_, origin)) = captured.backlog.take() else { return };
@@ -243,23 +349,28 @@ impl State {
         captured.stream.name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
     }
 
-    /// Asks the namer for the backlogs whose time has come; for all of them, and for the last time, where `now`.
+    /// Asks for the backlogs whose time has come, with one open question a stream; for all of them, and for the last
+    /// time, where `now`.
     pub(super) fn ask_for_backlogs(&mut self, now: bool) {
         for (target, captured) in &mut self.streams {
             let Some((pending, _)) = &mut captured.backlog else { continue };
-            if !now && pending.ask_at > Instant::now() {
+            if !now && (pending.open.is_some() || pending.ask_at > Instant::now()) {
                 continue;
             }
-            pending.ask_at = Instant::now() + backlog::INTERVAL;
+            let open = Arc::new(());
             pending.attempts = if now { backlog::ATTEMPTS } else { pending.attempts + 1 };
             let question = BacklogQuestion {
+                open: Arc::downgrade(&open),
+                silent: pending.silent,
                 target: *target,
                 log: pending.log.clone(),
                 first_ns: captured.stream.first_ns,
                 head: captured.stream.head(backlog::HEAD_BYTES),
                 is_last_attempt: pending.attempts >= backlog::ATTEMPTS,
             };
-            let _ = self.questions.send(Question::Backlog(question));
+            // One that is open already is stale from now on.
+            pending.open = Some(open);
+            let _ = self.questions.backlogs.send(question);
         }
     }
 
@@ -314,7 +425,7 @@ impl State {
     pub(super) fn patience(&self) -> Duration {
         let has_hole = self.streams.values().any(|captured| captured.stream.has_hole());
         let urgent =
-            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_) | Ending::Rejected));
+            self.streams.values().any(|captured| matches!(captured.ending, Ending::Unheld(_)) || captured.is_refused());
         let has_backlog = self.streams.values().any(|captured| captured.backlog.is_some());
         if has_hole || urgent {
             DRAIN_INTERVAL
@@ -326,7 +437,29 @@ impl State {
     }
 
     pub(super) fn has_unnamed(&self) -> bool {
-        self.streams.values().any(|captured| !captured.stream.is_named() && captured.ending != Ending::Rejected)
+        self.streams.values().any(|captured| {
+            let awaits_answer = captured.successor.as_ref().is_some_and(|next| next.answer.is_none());
+            awaits_answer || (!captured.stream.is_named() && !captured.is_refused())
+        })
+    }
+
+    /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and
+    /// goes on without the backlog; of one that nobody has named the bytes are counted.
+    pub(super) fn hand_on_the_rest(&mut self, captured: &mut Captured, written: u64) {
+        let (output, counters) = (&mut self.output, &self.counters);
+        let now = realtime_ns();
+        let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+        if let Some((_, origin)) = captured.backlog.take() {
+            captured.stream.name(origin, &mut out);
+        }
+        captured.stream.settle(written, now, &mut out);
+        captured.stream.flush(&mut out);
+        let bytes = captured.stream.give_up_held();
+        if bytes > 0 {
+            let from_ns = captured.stream.first_ns.unwrap_or(now);
+            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
+            output.push_loss(&self.ringward, Lost::Bytes(bytes), "from a container without a name", from_ns, now);
+        }
     }
 
     pub(super) fn notice(&mut self, text: &str) {
@@ -355,3 +488,7 @@ pub(super) fn push(output: &mut Output, counters: &CaptureCounters, origin: &Ori
         }
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::backlog::Pieces;
 use crate::record::{Flags, OriginHandle};
 use crate::source::framer::{Framed, Framer};
 
@@ -23,7 +24,7 @@ const LOST_HEAD_BYTES: usize = 64 << 10;
 pub struct StreamLimits {
     /// Longest line that is handed on in one record.
     pub max_line: usize,
-    /// What is held until the stream has a name.
+    /// What is held until its stream has a name, of all streams together.
     pub hold: usize,
     /// What is held ahead of a hole.
     pub ahead: usize,
@@ -165,9 +166,9 @@ impl Stream {
     }
 
     /// The stream has a name, and `before` is what was written to it before it was captured.
-    pub fn name_after(&mut self, origin: OriginHandle, before: &[(i64, Vec<u8>)], out: &mut Out<'_>) {
-        for (time_ns, bytes) in before {
-            self.framer.push(bytes, *time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
+    pub(super) fn name_after(&mut self, origin: OriginHandle, before: &Pieces, out: &mut Out<'_>) {
+        for (time_ns, bytes) in before.iter() {
+            self.framer.push(bytes, time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
         }
         self.name(origin, out);
     }
@@ -193,6 +194,16 @@ impl Stream {
         if let Some(origin) = &self.origin {
             self.framer.flush(&mut |framed| out(origin, framed));
         }
+    }
+
+    /// Drops what is held for a name that will not come. Returns its bytes, those of its gaps included.
+    pub fn give_up_held(&mut self) -> u64 {
+        self.held_bytes = 0;
+        let bytes = |piece: Piece| match piece {
+            Piece::Data { bytes, .. } => bytes.len() as u64,
+            Piece::Gap { bytes, .. } => bytes,
+        };
+        self.held.drain(..).map(bytes).sum()
     }
 
     fn wait(&mut self, offset: u64, piece: Piece, bytes: usize, out: &mut Out<'_>) {
@@ -245,14 +256,26 @@ impl Stream {
         }
     }
 
-    /// The oldest of what is held becomes a gap when it is too much.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// What is held is too much for one stream alone.
     fn bound_held(&mut self) {
-        if self.held_bytes > self.limits.hold && self.lost_head.is_none() {
+        self.give_up_oldest(self.held_bytes.saturating_sub(self.limits.hold));
+    }
+
+    /// At least `excess` bytes, the oldest of what is held, become a gap.
+    pub fn give_up_oldest(&mut self, excess: usize) {
+        if excess == 0 {
+            return;
+        }
+        if self.lost_head.is_none() {
             self.lost_head = Some(self.head(LOST_HEAD_BYTES));
         }
-        let mut lost = 0;
-        let mut time = 0;
-        while self.held_bytes > self.limits.hold {
+        let keep = self.held_bytes.saturating_sub(excess);
+        let (mut lost, mut time) = (0, 0);
+        while self.held_bytes > keep {
             match self.held.pop_front() {
                 Some(Piece::Data { time_ns, bytes, .. }) => {
                     self.held_bytes -= bytes.len();
@@ -324,6 +347,16 @@ mod tests {
         stream.name(origin(), &mut |_, framed| collect(&mut seen, framed));
         stream.flush(&mut |_, framed| collect(&mut seen, framed));
         assert_eq!((seen.0.len() as u64 + seen.1, seen.1), (2000, 1000));
+    }
+
+    #[test]
+    fn what_nobody_named_is_counted_with_its_gaps() {
+        let mut stream = Stream::new(LIMITS, 0);
+        stream.data(0, 1, 1, b"held\n", &mut |_, _| {});
+        stream.gap(5, 1, 20, &mut |_, _| {});
+        stream.data(30, 1, 1, b"ahead", &mut |_, _| {});
+        stream.settle(40, 1, &mut |_, _| {});
+        assert_eq!((stream.give_up_held(), stream.give_up_held()), (40, 0));
     }
 
     #[test]
