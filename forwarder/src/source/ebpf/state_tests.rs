@@ -28,7 +28,7 @@ fn state() -> (State, Cursor) {
         questions: Questions { names: unbounded().0, backlogs: unbounded().0 },
         counters: Arc::default(),
         ringward: origin("ringward"),
-        dropped: 0,
+        missed: Default::default(),
         round: 1,
         emptied_ns: 0,
     };
