@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  rings ──► chunk ──► Stream (order, gaps) ──► Framer ──► Output ──► ring
-//!  exec record ──► namer thread ──► name or rejection
+//!  exec record ──► namer thread ──► name or rejection (of an ended stream's key: Successor)
+//!  log file of a running container ──► backlogs thread ──► what was printed before
 //!  process exit (pidfd) ──► account, last partial line, target removed when nobody holds the pipe any more
 //! ```
 
