@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -28,6 +28,8 @@ use crate::state::StateDir;
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of batches that may wait for a spill's disk.
 const QUEUE_BYTES: usize = 16 << 20;
+/// Said when a second signal ends the drain.
+const AT_ONCE: &str = "ended at once by a second signal; what was not delivered by then is lost";
 /// Under what the state keeps the time up to which container output has been captured, ns since the epoch.
 const OUTPUT: &str = "(container output)";
 const CAPTURED_UNTIL: &str = "until";
@@ -301,8 +303,8 @@ impl Destinations {
             tokio::select! {
                 biased;
                 reports = self.reports => reports.context("the destinations ended without a report"),
-                _ = terminate.recv() => bail!("ended at once by a second signal; what was not delivered by then is lost"),
-                _ = interrupt.recv() => bail!("ended at once by a second signal; what was not delivered by then is lost"),
+                _ = terminate.recv() => Err(anyhow!(AT_ONCE)),
+                _ = interrupt.recv() => Err(anyhow!(AT_ONCE)),
             }
         })?;
         let _ = self.thread.join();

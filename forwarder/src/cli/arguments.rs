@@ -68,7 +68,8 @@ pub enum Command {
     Check(Check),
     /// Say what this machine allows, what is missing, and how to get it
     ///
-    /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in the container or unit, that will run Ringward.
+    /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in
+    /// the container or unit, that will run Ringward.
     Doctor(Doctor),
 }
 

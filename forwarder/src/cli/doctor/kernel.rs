@@ -68,8 +68,8 @@ pub fn file_systems(host: &Host, config: &ResolvedConfig) -> Vec<DoctorItem> {
         None if config.kernel.enabled || config.capture.wants_anything() => DoctorItem::degraded(
             "tracefs",
             "not mounted",
-            "The tracepoint and kprobe hooks can't be attached; the others can, and what fills gaps of the kernel's log. \
-             Get it by: mount -t tracefs tracefs /sys/kernel/tracing",
+            "The hook `tracepoint` can't be attached; the others don't need it. Get it by: mount -t tracefs tracefs \
+             /sys/kernel/tracing",
         ),
         None => DoctorItem::note("tracefs", "not mounted"),
     };
