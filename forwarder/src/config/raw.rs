@@ -42,6 +42,7 @@ document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
         /// Where Ringward keeps what must survive a restart: checkpoints, and what is spilled for slow destinations.
+        /// Nobody else may write to it: in a Kubernetes emptyDir, name a directory below it, which is then made.
         /// One running Ringward owns it. It must belong to Ringward's user or root, and nobody else may write to it.
         state_dir: PathBuf => "`$STATE_DIRECTORY` (set by systemd), else `/var/lib/ringward`",
 
@@ -110,11 +111,12 @@ document! {
         /// Processes to capture that are in no container, by their id; their children come along.
         pids: Vec<Located<Pid>> => "none",
 
-        /// Control groups to capture, with those below them: as `/proc/PID/cgroup` shows them, or as directories in
-        /// `/sys/fs/cgroup`.
+        /// Control groups whose processes are captured, with those below them: the processes that run when Ringward
+        /// starts. As `/proc/PID/cgroup` shows them, or as directories in `/sys/fs/cgroup`.
         cgroups: Vec<Located<Cgroup>> => "none",
 
-        /// systemd units to capture.
+        /// systemd units whose processes are captured: those that run when Ringward starts, and whose output is a
+        /// pipe or a terminal (by default it is a socket of the journal, which is not captured).
         units: Vec<Located<Unit>> => "none",
 
         /// How much captured data may wait, in total, for the name of the container that wrote it. A container is
