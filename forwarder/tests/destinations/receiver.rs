@@ -54,7 +54,12 @@ pub fn read_exactly(stream: &mut TcpStream, lines: usize) -> Vec<u64> {
     while numbers.len() < lines {
         match stream.read(&mut byte) {
             Ok(1) => line.push(byte[0]),
-            _ => break,
+            // As read_exact: a signal is no end of the stream.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            other => {
+                eprintln!("the stream ended: {other:?}");
+                break;
+            }
         }
         if byte[0] == b'\n' {
             numbers.extend(number_of(&line));
