@@ -120,7 +120,7 @@ struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal or the session is gone; not where it is ignored (nohup).
+    /// The terminal is gone; not where the signal is ignored (nohup).
     hangup: Option<Signal>,
 }
 
