@@ -139,6 +139,7 @@ impl Cursor {
     pub fn try_next(&mut self) -> Option<BatchRef> {
         loop {
             let found = self.take()?;
+            self.ring.taken.notify_waiters();
             if self.skip > 0 {
                 let skip = std::mem::take(&mut self.skip);
                 let mut index = 0;
@@ -272,5 +273,6 @@ impl super::State {
 impl Drop for Cursor {
     fn drop(&mut self) {
         self.ring.lock().readers.remove(&self.id);
+        self.ring.taken.notify_waiters();
     }
 }

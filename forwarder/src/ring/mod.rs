@@ -12,6 +12,7 @@
 mod cursor;
 mod loss;
 mod resume;
+mod room;
 pub mod spill;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,8 @@ pub struct Ring {
     limits: RingLimits,
     state: Mutex<State>,
     appended: Notify,
+    /// A reader took a batch, or ended.
+    taken: Notify,
 }
 
 struct State {
@@ -148,6 +151,7 @@ impl Ring {
                 closed: false,
             }),
             appended: Notify::new(),
+            taken: Notify::new(),
         })
     }
 

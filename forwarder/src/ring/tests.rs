@@ -210,6 +210,28 @@ fn a_report_that_is_lost_counts_as_what_it_reports() {
 }
 
 #[tokio::test]
+async fn a_source_that_can_pause_waits_for_the_fastest_reader() {
+    let first = batch(0..1);
+    let ring = Ring::new(RingLimits { bytes: 8 * first.capacity(), records: u64::MAX }, 1);
+    ring.room().await;
+    let _never_moves = ring.reader(ReaderOptions::new("down"));
+    let mut fast = ring.reader(ReaderOptions::new("fast"));
+    for n in 0..4 {
+        assert!(ring.has_room(), "after {n} batches");
+        ring.append(batch(n..n + 1));
+    }
+    let waiting = tokio::spawn({
+        let ring = Arc::clone(&ring);
+        async move { ring.room().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!ring.has_room() && !waiting.is_finished());
+    assert!(fast.try_next().is_some());
+    waiting.await.unwrap();
+    fast.try_next().unwrap();
+}
+
+#[tokio::test]
 async fn a_waiting_reader_is_woken_by_append_and_by_close() {
     let ring = Ring::new(limits(10), 1);
     let mut cursor = ring.reader(ReaderOptions::new("r"));
