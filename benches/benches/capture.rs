@@ -75,6 +75,8 @@ fn measure() -> Result<(), String> {
 /// Nanoseconds of the reading thread a chunk.
 fn round(reader: &ReaderHandle) -> f64 {
     let chunks = || reader.counters.chunks.load(Ordering::Relaxed);
+    let lost = || reader.counters.lost_bytes.load(Ordering::Relaxed) / LINE as u64;
+    let lost_before = lost();
     let (cpu, first) = (reading_thread_ns(), chunks());
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -88,8 +90,8 @@ fn round(reader: &ReaderHandle) -> f64 {
             });
         }
     });
-    // Until the reader has seen all of it.
-    while chunks() < first + 2 * LINES {
+    // Until the reader has seen all of it, or knows that it is lost.
+    while chunks() + lost() < first + lost_before + 2 * LINES {
         std::thread::sleep(Duration::from_millis(1));
     }
     (reading_thread_ns() - cpu) as f64 / (chunks() - first) as f64
