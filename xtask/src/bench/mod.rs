@@ -11,6 +11,7 @@
 
 mod chart;
 pub mod count;
+mod flame;
 mod forwarder;
 mod idle;
 mod latency;
@@ -54,6 +55,8 @@ enum What {
     E2e(E2eOptions),
     /// Instructions a record of each pure stage, beside the committed numbers
     Count(count::CountOptions),
+    /// Flame graphs of the two main ways (root, perf)
+    Flame(flame::FlameOptions),
 }
 
 #[derive(Args)]
@@ -118,24 +121,28 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::E2e(options) => end_to_end(options),
         What::Count(options) => Ok(if count::run(options)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        What::Flame(options) => {
+            needs_root()?;
+            let bench = Bench { lines: options.lines, ..Bench::alone(build()?)? };
+            let _machine = claim_machine()?;
+            flame::run(options, &bench)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
 fn end_to_end(options: &E2eOptions) -> Result<ExitCode> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
-    }
+    needs_root()?;
     setup::build_tools()?;
     let ringward = build()?;
     let bench = Bench {
         candidates: paths::find_all(&ringward, &options.peers, options.no_peers)?,
         ways: options.ways.clone(),
         rounds: options.rounds,
-        ringward,
-        runc: Runc::new(&vm::binaries()?.join("emit"))?,
         seed: options.seed,
         lines: options.lines,
         low_load: Duration::from_secs(options.seconds),
+        ..Bench::alone(ringward)?
     };
     let _machine = claim_machine()?;
     load::warn_if_busy();
@@ -154,6 +161,29 @@ fn end_to_end(options: &E2eOptions) -> Result<ExitCode> {
         outcome.print()
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Bench {
+    /// Without peers, and everything else at its default.
+    fn alone(ringward: PathBuf) -> Result<Self> {
+        Ok(Self {
+            candidates: paths::find_all(&ringward, &[], true)?,
+            runc: Runc::new(&vm::binaries()?.join("emit"))?,
+            ringward,
+            seed: 1,
+            lines: 1_000_000,
+            low_load: Duration::from_secs(20),
+            ways: Vec::new(),
+            rounds: 1,
+        })
+    }
+}
+
+fn needs_root() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
+    }
+    Ok(())
 }
 
 impl Part {

@@ -78,3 +78,8 @@ pub fn bench_tools() -> Result<()> {
 pub fn count_tools() -> Result<()> {
     apt::install("counting instructions", &[("valgrind", "valgrind")])
 }
+
+/// What `cargo xtask bench flame` needs besides.
+pub fn flame_tools() -> Result<()> {
+    apt::install("flame graphs", &[("perf", "linux-perf")])
+}

@@ -21,7 +21,7 @@ use self::look::Look;
 pub use self::way::Way;
 use super::Bench;
 use super::outcome::{Outcome, Table};
-use super::process::{Peak, Process};
+use super::process::Peak;
 use super::receiver::{Receiver, Transport};
 use super::sockets;
 use crate::ui;
@@ -73,6 +73,37 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
         report(way, &feed, &all, outcome);
     }
     Ok(())
+}
+
+/// Ringward on a way that begins with a file, for somebody who looks at its process.
+pub struct FileRun {
+    running: candidate::Running,
+    receiver: Receiver,
+    _folders: [TempDir; 2],
+}
+
+impl FileRun {
+    pub fn start(bench: &Bench, way: Way) -> Result<Self> {
+        let (folder, state) = (state()?, state()?);
+        let feed = Feed::prepare(way, bench.seed, bench.lines, folder.path())?;
+        let receiver = Receiver::discarding(way.output())?;
+        let own = bench.candidates.iter().find(|candidate| candidate.name == candidate::OWN);
+        let own = own.context("ringward is no candidate")?;
+        let running = own.start(way, &feed, receiver.address.port(), state.path())?;
+        Ok(Self { running, receiver, _folders: [folder, state] })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.process().pid()
+    }
+
+    /// Waits until everything has arrived, and ends it.
+    pub fn finish(self) -> Result<()> {
+        self.receiver.wait_quiet()?;
+        self.running.stop()?;
+        self.receiver.finish()?;
+        Ok(())
+    }
 }
 
 fn run(candidate: &Candidate, way: Way, feed: &Feed) -> Result<Run> {
@@ -167,11 +198,4 @@ fn report(way: Way, feed: &Feed, all: &[Measured], outcome: &mut Outcome) {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1 << 20) as f64
-}
-
-impl Process {
-    /// Whether it still runs, as far as /proc says.
-    fn is_there(&self) -> bool {
-        self.resident_bytes().is_ok()
-    }
 }
