@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::report::Row;
 use crate::ui::{Colour, paint_out};
-use crate::{command, setup, ui, workspace};
+use crate::{command, setup, ui, vm, workspace};
 
 /// A stage that takes so much more than was committed has become slower.
 const WORSE: f64 = 1.05;
