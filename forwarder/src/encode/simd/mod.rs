@@ -27,14 +27,17 @@ mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod sink;
 mod table;
 mod utf8;
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::sync::OnceLock;
 
 pub use scalar::fitting_prefix;
+pub use sink::{Padded, Sink};
 pub use table::EscapeStyle;
 
 /// An implementation of the escape kernel.

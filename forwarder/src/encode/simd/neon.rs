@@ -2,8 +2,9 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::{self, Vector};
+use super::kernel;
 use super::table::EscapeStyle;
+use super::vector::{self, Vector};
 
 /// # Safety
 /// The machine has NEON.
@@ -29,7 +30,7 @@ impl Vector for Neon {
     unsafe fn load_part(from: *const u8, len: usize) -> Self {
         // SAFETY: the trait's contract.
         unsafe {
-            let [low, high] = kernel::load_below_16(from, len);
+            let [low, high] = vector::load_below_16(from, len);
             Self(vcombine_u8(vcreate_u8(low), vcreate_u8(high)))
         }
     }

@@ -4,7 +4,7 @@
 //! byte is valid if it begins a character that is complete, or continues one. What a block says about the first
 //! lanes of the next one is carried over.
 
-use super::kernel::{AHEAD, Vector};
+use super::vector::{AHEAD, Vector};
 
 /// What was found in a block.
 pub(super) struct Found {

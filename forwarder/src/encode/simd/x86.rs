@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::{self, Vector};
+use super::kernel;
 use super::table::EscapeStyle;
+use super::vector::{self, Vector};
 
 /// # Safety
 /// The machine has AVX-512 F and BW.
@@ -28,7 +29,7 @@ pub(super) unsafe fn escape_sse2(out: &mut Vec<u8>, input: &[u8], style: EscapeS
     unsafe { kernel::escape::<Sse2>(out, input, style) }
 }
 
-/// [`kernel::load_below_16`] as a vector.
+/// [`vector::load_below_16`] as a vector.
 ///
 /// # Safety
 /// `len` is 1 to 15 and that many bytes are readable.
@@ -36,7 +37,7 @@ pub(super) unsafe fn escape_sse2(out: &mut Vec<u8>, input: &[u8], style: EscapeS
 unsafe fn load_below_16(from: *const u8, len: usize) -> __m128i {
     // SAFETY: the caller's promise; SSE2 is part of x86-64.
     unsafe {
-        let [low, high] = kernel::load_below_16(from, len);
+        let [low, high] = vector::load_below_16(from, len);
         _mm_set_epi64x(high as i64, low as i64)
     }
 }
