@@ -15,8 +15,10 @@ use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig};
-use crate::destination::{self, DrainReport, Endpoint, RetryPolicy, StopHandle, stop_channel};
+use crate::config::{
+    CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig, SegmentChoice,
+};
+use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
 use crate::ring::spill::{Spill, SpillOptions};
@@ -254,11 +256,12 @@ impl Destinations {
         let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
             let all = async move {
                 let alone = tasks.len() == 1;
+                let encoders = Encoders::default();
                 let running: Vec<_> = tasks
                     .into_iter()
                     .map(|(config, cursor, counters)| {
                         let name = config.name.clone();
-                        let running = destination::run(config, cursor, counters, signal.clone());
+                        let running = destination::run(config, cursor, counters, signal.clone(), encoders.clone());
                         let shown = name.clone();
                         let running = async move {
                             let report = running.await;
@@ -364,6 +367,7 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
     destination::DestinationConfig {
         extra_tags: config.extra_tags.clone(),
         max_record_bytes: config.max_record_bytes,
+        pad_segments: config.udp_segment == SegmentChoice::Pad,
         retry,
         resend_window: config.resend_window,
         ..destination::DestinationConfig::new(&config.name, config.endpoint.clone())

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, Loaded, ResolvedConfig};
+use crate::config::{DestinationConfig, Loaded, ResolvedConfig, SegmentChoice};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -55,6 +55,9 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         write!(out, ", tagged {}", tags.join(" "))?;
+    }
+    if destination.udp_segment == SegmentChoice::Pad {
+        write!(out, ", udp.segment pad")?;
     }
     match &destination.spill {
         Some(spill) => writeln!(out, ", spilling up to {} to {}", Bytes(spill.bytes), spill.dir.display())?,

@@ -30,7 +30,7 @@ mod yaml;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Place, Problem, Problems};
 pub use overrides::Overrides;
-pub use raw::{Format, HookChoice, IoChoice};
+pub use raw::{Format, HookChoice, IoChoice, SegmentChoice};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
     CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,

@@ -38,6 +38,14 @@ words! {
     }
 }
 
+words! {
+    /// Whether datagrams go through the kernel together.
+    pub enum SegmentChoice {
+        Off = "off",
+        Pad = "pad",
+    }
+}
+
 document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
@@ -160,6 +168,9 @@ document! {
         /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
         max_record_bytes: Auto<Bytes> = "auto",
 
+        /// UDP: how datagrams are sent.
+        udp: Udp,
+
         /// UDP and TCP: waiting between attempts to connect or send.
         retry: Retry,
 
@@ -170,6 +181,17 @@ document! {
 
         /// UDP and TCP: keep on disk what the ring had to let go before this destination took it.
         spill: Spill => "none: what does not fit the ring is counted lost",
+    }
+}
+
+document! {
+    /// How datagrams are sent.
+    pub struct Udp {
+        /// `pad` is several times as fast: neighbours of similar size go through the kernel together, and are cut apart
+        /// behind it, by the network device where it can (UDP_SEGMENT, since Linux 4.18). For that they get one size:
+        /// spaces follow the JSON, at most a quarter of its bytes. Each record is still a datagram of its own, in the
+        /// same order. Where the kernel or the device can't do it, the log says so, and it is as with `off`.
+        segment: SegmentChoice = "off",
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, ForAll, Kernel, Raw, Retry, Ring};
+use super::raw::{Capture, Destination, ForAll, Kernel, Raw, Retry, Ring, SegmentChoice};
 use super::resolved::{
     CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
 };
@@ -211,6 +211,7 @@ impl Check<'_> {
             format: raw.format().value,
             extra_tags: tags.0,
             max_record_bytes: record_limit,
+            udp_segment: value_of(&raw.udp).segment().value,
             retry,
             resend_window: match raw.resend_window().value {
                 Auto::Auto => None,
@@ -236,6 +237,11 @@ impl Check<'_> {
         }
         if stdout && let Some(retry) = &raw.retry {
             self.add(retry, "stdout can't be tried again: nothing connects to it", "`retry` with udp or tcp");
+        }
+        let is_udp = matches!(endpoint.value, Endpoint::Udp { .. });
+        let segment = value_of(&raw.udp).segment.filter(|segment| segment.value != SegmentChoice::Off);
+        if let Some(segment) = segment.filter(|_| !is_udp) {
+            self.add(&segment, format!("{} sends no datagrams", endpoint.value), "`segment: pad` with udp");
         }
         let is_tcp = matches!(endpoint.value, Endpoint::Tcp { .. });
         let window = raw.resend_window.as_ref().filter(|window| window.value != Auto::Auto);

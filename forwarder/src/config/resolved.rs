@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::raw::{Format, HookChoice, IoChoice};
+use super::raw::{Format, HookChoice, IoChoice, SegmentChoice};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedConfig {
@@ -81,6 +81,8 @@ pub struct DestinationConfig {
     pub extra_tags: BTreeMap<String, String>,
     /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.
     pub max_record_bytes: Option<usize>,
+    /// `Off` for all but UDP.
+    pub udp_segment: SegmentChoice,
     pub retry: RetryConfig,
     /// `None`: learned from the receiver's window.
     pub resend_window: Option<u64>,

@@ -152,6 +152,14 @@ fn bounds_hold_between_keys() {
             "destinations: [{endpoint: 'udp://h:1', resend_window: 1MiB}]",
             "destinations[0].resend_window: udp://h:1 can't",
         ),
+        (
+            "destinations: [{endpoint: 'tcp://h:1', udp: {segment: pad}}]",
+            "destinations[0].udp.segment: tcp://h:1 sends no datagrams; accepted: `segment: pad` with udp",
+        ),
+        (
+            "destinations: [{endpoint: 'udp://h:1', udp: {segment: on}}]",
+            "destinations[0].udp.segment: `on` is unknown; accepted: `off`, `pad`",
+        ),
         ("destinations: [{endpoint: 'udp://h:1', name: (x)}]", "destinations[0].name: `(x)` starts with `(`"),
         (
             "destinations: [{endpoint: 'tcp://h:1', max_record_bytes: 512, extraTags: {a: TAG}}]"

@@ -1,6 +1,6 @@
 //! The way to sockets: io_uring where the host allows it, epoll where it does not.
 //!
-//! Owns the choice ([`run`], [`probe`]), TCP connections, and name resolution. Everything runs on one thread,
+//! Owns the choice ([`run`], [`probe`]), TCP connections, UDP sockets, and name resolution. Everything runs on one thread,
 //! as local tasks: the futures are `!Send`. What is hot (TCP writes) goes through io_uring, the rest (connecting,
 //! watching a peer, datagrams) through the thread's reactor with both back ends, which therefore differ in one
 //! function: [`TcpConnection::write`].
@@ -15,8 +15,10 @@ mod probe;
 mod resolve;
 mod ring_send;
 mod tcp;
+mod udp;
 
 pub use mode::{Backend, IoError, IoMode, backend, run};
 pub use probe::{UringSupport, probe};
 pub use resolve::resolve;
 pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};
+pub use udp::UdpConnection;

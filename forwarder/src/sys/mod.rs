@@ -16,6 +16,8 @@ pub use bpf::recursion_misses;
 pub use memory::release_free_memory;
 #[cfg(feature = "ebpf")]
 pub use ring_fill::RingFill;
-pub use sendmmsg::{MAX_DATAGRAMS, send_datagrams};
+#[cfg(test)]
+pub(crate) use sendmmsg::leave_out_checksums;
+pub use sendmmsg::{DatagramSender, Datagrams, MAX_DATAGRAMS, MAX_PADDING, MAX_SEGMENTS, Run, segment_limit};
 pub use shared_flag::SharedFlag;
 pub use tcp_info::{STATE_CLOSED, TcpInfo, tcp_info, unacknowledged_bytes};

@@ -1,38 +1,42 @@
-//! UDP: one record a datagram, without a newline, up to 256 in a system call.
+//! UDP: one record a datagram, without a newline, up to 256 in a system call. Where it is asked for, neighbours of
+//! similar size go through the kernel together (`runs`).
 //!
 //! A record is done when the kernel took its datagram. A connected socket, so that the kernel tells when nobody
 //! listens (ECONNREFUSED, with the *next* call: that datagram was not taken and is sent again). Then, and at the
 //! start, one datagram is sent and an answer awaited before the others follow: while the port is closed this one
 //! is repeated, with back-off, from a new socket to the name as it resolves then, and nothing more is lost.
+//! An error in the middle of a call is swallowed by the kernel: all that shows is that the call took less than it was
+//! given. Where the socket has room all the same, the next datagram is sent like the first.
 //!
 //! A datagram that is too big for the way (EMSGSIZE) has its `msg` cut to half until it fits. One that can't be
 //! cut any more is counted lost; none is retried for ever.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+mod runs;
+mod uncut;
 
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use self::runs::Runs;
+use self::uncut::Uncut;
 use super::backoff::Backoff;
+use super::encoder::Encoder;
 use super::failures::Failures;
 use super::outbox::{Left, Outbox};
 use super::stop::StopSignal;
 use super::{DestinationConfig, DrainReport, Task, WRITE_BYTES};
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
-use crate::io::resolve;
+use crate::io::{UdpConnection, resolve};
 use crate::observe::counters::DestinationCounters;
 use crate::ring::Cursor;
-use crate::sys::{MAX_DATAGRAMS, send_datagrams};
+use crate::sys::{DatagramSender, Datagrams, MAX_DATAGRAMS, Run};
 
 /// How long a refusal may take to come back.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
-
-/// How often lost records are told of.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Smallest datagram that is tried.
 const SMALLEST: usize = 256;
@@ -43,39 +47,20 @@ struct Sender<'a> {
     counters: &'a DestinationCounters,
     stop: &'a StopSignal,
     outbox: Outbox,
-    encoder: JsonLines,
+    encoder: Encoder,
     /// Datagrams that are encoded; those before `sent` were taken.
     bytes: Vec<u8>,
     ends: Vec<usize>,
     sent: usize,
+    /// How those after `sent` travel; empty where that is not decided.
+    planned: Vec<Run>,
+    runs: Runs,
+    datagrams: DatagramSender,
     /// Whether the first datagram was told to be too big before: the first time may be the echo of another.
     too_big: bool,
+    /// The last call stopped early, and not for want of room.
+    in_doubt: bool,
     uncut: Uncut,
-}
-
-/// Records that did not fit and could not be cut: told once in a while, there may be thousands a second.
-#[derive(Default)]
-struct Uncut {
-    /// Since it was last told.
-    count: u64,
-    told: Option<Instant>,
-}
-
-impl Uncut {
-    /// One more, of `size` bytes; how many were told of now.
-    fn lost(&mut self, destination: &str, size: usize) -> Option<u64> {
-        self.count += 1;
-        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-            return None;
-        }
-        self.told = Some(Instant::now());
-        let count = std::mem::take(&mut self.count);
-        tracing::warn!(
-            destination,
-            "{count} records were lost: too large for a datagram, and not to be cut (the last had {size} bytes)"
-        );
-        Some(count)
-    }
 }
 
 /// What stopped the sending.
@@ -87,20 +72,8 @@ enum Stopped {
 
 /// Runs until everything is sent and the ring is closed, or until the deadline.
 pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
-    let Task { config, cursor, counters, stop } = task;
-    let mut sender = Sender {
-        config,
-        cursor,
-        counters,
-        stop,
-        outbox: Outbox::default(),
-        encoder: config.encoder(),
-        bytes: Vec::new(),
-        ends: Vec::new(),
-        sent: 0,
-        too_big: false,
-        uncut: Uncut::default(),
-    };
+    let Task { config, counters, stop, .. } = task;
+    let mut sender = Sender::new(task);
     let mut backoff = Backoff::new(config.retry);
     let mut failures = Failures::new(&config.name, counters);
     let mut attempt = 0;
@@ -144,22 +117,38 @@ pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
 }
 
 /// A socket to one of the name's addresses, another one each time.
-async fn open(host: &str, port: u16, attempt: usize) -> io::Result<UdpSocket> {
+async fn open(host: &str, port: u16, attempt: usize) -> io::Result<UdpConnection> {
     let addresses = resolve(host, port).await?;
     let address = addresses[attempt % addresses.len()];
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
+    UdpConnection::connect(address)
 }
 
-impl Sender<'_> {
+impl<'a> Sender<'a> {
+    fn new(task: Task<'a>) -> Self {
+        let Task { config, cursor, counters, stop, encoder } = task;
+        Self {
+            config,
+            cursor,
+            counters,
+            stop,
+            outbox: Outbox::default(),
+            encoder,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            sent: 0,
+            planned: Vec::new(),
+            runs: Runs::new(config.pad_segments),
+            datagrams: DatagramSender::default(),
+            too_big: false,
+            in_doubt: false,
+            uncut: Uncut::default(),
+        }
+    }
+
     /// Sends one datagram and waits for what comes back of it.
-    async fn try_first(&mut self, socket: &UdpSocket) -> Result<(), Stopped> {
+    async fn try_first(&mut self, socket: &UdpConnection) -> Result<(), Stopped> {
         self.restart();
+        self.runs.open(socket, &self.config.name);
         if !self.fill(1).await {
             return Err(Stopped::Ended);
         }
@@ -170,7 +159,7 @@ impl Sender<'_> {
             () = stop.ended() => return Err(Stopped::Ended),
         };
         // Also at the end of the time to drain: it is short, and the answer decides whether the record is left.
-        if let Ok(error) = timeout(ANSWER_WAIT, refusal(socket)).await {
+        if let Ok(error) = timeout(ANSWER_WAIT, socket.refusal()).await {
             return Err(Stopped::Failed(error));
         }
         self.done(taken);
@@ -178,7 +167,7 @@ impl Sender<'_> {
     }
 
     /// Sends until something stops it.
-    async fn pump(&mut self, socket: &UdpSocket) -> Stopped {
+    async fn pump(&mut self, socket: &UdpConnection) -> Stopped {
         let stop = self.stop;
         loop {
             if self.sent == self.ends.len() && !self.fill(MAX_DATAGRAMS as u32).await {
@@ -193,6 +182,13 @@ impl Sender<'_> {
                 Ok(taken) => self.done(taken),
                 Err(error) => return Stopped::Failed(error),
             }
+            // A flight is a millisecond's work: others of this thread want to run, too.
+            yield_now().await;
+            if std::mem::take(&mut self.in_doubt)
+                && let Err(stopped) = self.try_first(socket).await
+            {
+                return stopped;
+            }
         }
     }
 
@@ -202,6 +198,7 @@ impl Sender<'_> {
         self.bytes.shrink_to(2 * WRITE_BYTES);
         self.ends.clear();
         self.sent = 0;
+        self.planned.clear();
         while !self.outbox.has_pending() {
             let batch = tokio::select! {
                 biased;
@@ -223,28 +220,34 @@ impl Sender<'_> {
         self.outbox.rewind(0);
         self.ends.clear();
         self.sent = 0;
+        self.planned.clear();
     }
 
     /// Hands datagrams to the kernel, waiting for room; how many it took.
-    async fn send(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+    async fn send(&mut self, socket: &UdpConnection) -> io::Result<usize> {
         let mut shortage = Backoff::new(super::RetryPolicy {
             initial: Duration::from_millis(1),
             max: Duration::from_millis(200),
             jitter_percent: 0,
         });
         loop {
-            let (bytes, ends, sent) = (&self.bytes, &self.ends, self.sent);
-            let datagrams = || {
-                (sent..ends.len()).map(|index| {
-                    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-                    &bytes[start..ends[index]]
-                })
-            };
-            let result = socket.async_io(Interest::WRITABLE, || send_datagrams(socket.as_fd(), datagrams())).await;
-            match result {
+            let Self { runs, datagrams, planned, sent, .. } = self;
+            let flight = Datagrams { bytes: &self.bytes, ends: &self.ends };
+            if planned.is_empty() {
+                runs.plan(flight, *sent, planned);
+            }
+            match socket.send(|socket| datagrams.send(socket, flight, *sent, planned)).await {
                 Ok(taken) => {
                     self.too_big = false;
-                    return Ok(taken);
+                    self.runs.taken();
+                    self.in_doubt = taken < self.planned.len() && has_room(socket);
+                    return Ok(self.planned.drain(..taken).map(|run| usize::from(run.datagrams)).sum());
+                }
+                Err(error)
+                    if self.planned.first().is_some_and(Run::is_segmented)
+                        && self.runs.refused(&error, socket, &self.config.name) =>
+                {
+                    self.planned.clear();
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EMSGSIZE) => {
@@ -311,80 +314,11 @@ impl Sender<'_> {
     }
 }
 
-/// The error that comes back for what was sent; never where there is none. What the peer sends is thrown away.
-async fn refusal(socket: &UdpSocket) -> io::Error {
-    loop {
-        if let Err(error) = socket.recv(&mut [0; 16]).await {
-            return error;
-        }
-    }
+/// Whether the socket takes more now.
+fn has_room(socket: &UdpConnection) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::destination::{Endpoint, stop_channel};
-    use crate::io::{IoMode, run as run_io};
-    use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
-    use crate::ring::{ReaderOptions, Ring, RingLimits};
-
-    /// No way on this host is narrower than a datagram may be, so the encoder's limit is left out here.
-    #[test]
-    fn lost_records_are_told_of_once_in_a_while_with_their_number() {
-        let mut uncut = Uncut::default();
-        assert_eq!(uncut.lost("d", 70_000), Some(1));
-        assert!((0..500).all(|_| uncut.lost("d", 70_000).is_none()));
-        uncut.told = Instant::now().checked_sub(TELL_EVERY);
-        assert_eq!(uncut.lost("d", 70_000), Some(501));
-    }
-
-    #[test]
-    fn a_datagram_that_is_too_big_for_its_way_is_cut_until_it_fits() {
-        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = receiver.local_addr().unwrap();
-        let config =
-            DestinationConfig::new("a", Endpoint::Udp { host: address.ip().to_string(), port: address.port() });
-        let ring = Ring::new(RingLimits { bytes: 64 << 20, records: u64::MAX }, 1);
-        let origin = OriginHandle::new(Origin::new(OriginKind::Service, "test"));
-        let mut builder = BatchBuilder::new(64 << 10);
-        let sizes = [10, 200_000, 20];
-        for size in sizes {
-            let body = vec![b'x'; size];
-            builder.push(&origin, RecordMeta::line(0, &body), &body);
-        }
-        ring.append(builder.seal());
-        ring.close();
-        let counters = DestinationCounters::default();
-        let mut cursor = ring.reader(ReaderOptions::new("a"));
-        let (_handle, stop) = stop_channel();
-        let left = run_io(IoMode::Epoll, async {
-            let mut sender = Sender {
-                config: &config,
-                cursor: &mut cursor,
-                counters: &counters,
-                stop: &stop,
-                outbox: Outbox::default(),
-                encoder: JsonLines::new(JsonLinesOptions::default()),
-                bytes: Vec::new(),
-                ends: Vec::new(),
-                sent: 0,
-                too_big: false,
-                uncut: Uncut::default(),
-            };
-            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            socket.connect(address).await.unwrap();
-            assert!(sender.try_first(&socket).await.is_ok());
-            assert!(matches!(sender.pump(&socket).await, Stopped::Ended));
-            sender.outbox.left()
-        });
-        assert_eq!(left.unwrap(), Left::default());
-        let mut buffer = vec![0; 1 << 16];
-        for (size, cut) in sizes.into_iter().zip([false, true, false]) {
-            let received = receiver.recv(&mut buffer).unwrap();
-            let value: serde_json::Value = serde_json::from_slice(&buffer[..received]).unwrap();
-            assert_eq!(value["cut"] == true, cut);
-            assert_eq!(value["msg"].as_str().unwrap().len() == size, !cut);
-        }
-        assert_eq!((counters.cut.value() > 0, counters.lost.value(), counters.acknowledged.value()), (true, 0, 3));
-    }
-}
+mod tests;
