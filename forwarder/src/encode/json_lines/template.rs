@@ -25,6 +25,8 @@ pub(super) struct Template {
     text: Vec<u8>,
     /// Where values go into `text`, in order; the quotes are in `text`.
     holes: Vec<(usize, Hole)>,
+    /// What a record's own fields claim.
+    fields: Claim,
     newline: bool,
 }
 
@@ -50,6 +52,9 @@ enum Claim {
     Field,
     Attribute,
     Own,
+    /// A field of a record that came ready: see [`OriginKind::Peer`].
+    ReadyField,
+    Flag,
     Tag,
 }
 
@@ -97,7 +102,8 @@ impl Template {
         text[0] = b'{';
         put_end(&mut text, newline);
         text.shrink_to_fit();
-        Self { members, text, holes, newline }
+        let fields = if origin.kind == OriginKind::Peer { Claim::ReadyField } else { Claim::Field };
+        Self { members, text, holes, fields, newline }
     }
 
     /// Appends a record's object.
@@ -118,8 +124,8 @@ impl Template {
     /// Appends the object of a record that has members besides the template's.
     fn write_merged(&self, slots: &mut Slots<'_, '_>, out: &mut Vec<u8>) {
         let flags = FLAGS.iter().filter(|(flag, _)| slots.flags.contains(*flag));
-        let flags = flags.map(|(_, key)| Extra { key, claim: Claim::Own, value: FieldValue::Json(b"true") });
-        let fields = slots.record.fields().map(|(key, value)| Extra { key, claim: Claim::Field, value });
+        let flags = flags.map(|(_, key)| Extra { key, claim: Claim::Flag, value: FieldValue::Json(b"true") });
+        let fields = slots.record.fields().map(|(key, value)| Extra { key, claim: self.fields, value });
         let mut extras: Vec<Extra<'_>> = fields.chain(flags).collect();
         // Stable: of a record's fields of one name, the last stays the last.
         extras.sort_by(|a, b| (a.key, a.claim).cmp(&(b.key, b.claim)));
