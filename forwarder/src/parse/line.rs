@@ -27,7 +27,8 @@ pub struct Parsed<'p> {
 }
 
 impl<'p> Parsed<'p> {
-    pub(super) fn text(line: &'p [u8]) -> Self {
+    /// A line that is nothing but text.
+    pub fn text(line: &'p [u8]) -> Self {
         Self { time_ns: None, level: Level::Info, is_object: false, parts: Parts::text(line) }
     }
 }
