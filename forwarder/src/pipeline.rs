@@ -1,6 +1,6 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
 //!
-//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `io`
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `listen` takes in what others send, `io`
 //! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
 //! and channels; nothing is polled while nothing happens.
 
@@ -16,14 +16,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{
-    CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig, SegmentChoice,
+    CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ListenConfig, ParseChoice, ResolvedConfig,
+    SegmentChoice,
 };
 use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
+use crate::parse::line::LineKind;
 use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
 
 /// How often checkpoints are saved.
@@ -377,6 +380,7 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
 /// What is read, and by what.
 struct Sources {
     kmsg: Option<KmsgHandle>,
+    listen: Option<ListenHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
     parts: Vec<String>,
@@ -391,16 +395,30 @@ impl Sources {
     ) -> anyhow::Result<Self> {
         let mut sources = Self {
             kmsg: None,
+            listen: None,
             #[cfg(feature = "ebpf")]
             capture: None,
             parts: Vec::new(),
         };
+        // First, and before anything is attached: an address that can't be had ends the program.
+        sources.start_listening(&config.listen, ring)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
         }
         Ok(sources)
+    }
+
+    fn start_listening(&mut self, config: &[ListenConfig], ring: &Arc<Ring>) -> anyhow::Result<()> {
+        if config.is_empty() {
+            return Ok(());
+        }
+        let handle = network::start(config.iter().map(listen_options).collect(), Arc::clone(ring))?;
+        let endpoints: Vec<_> = handle.listening.iter().map(|listening| listening.endpoint.to_string()).collect();
+        self.parts.push(format!("what is sent to {}", endpoints.join(", ")));
+        self.listen = Some(handle);
+        Ok(())
     }
 
     fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
@@ -530,6 +548,24 @@ impl Sources {
         if let Some(kmsg) = self.kmsg {
             kmsg.stop();
         }
+        if let Some(listen) = self.listen {
+            listen.stop();
+        }
+    }
+}
+
+fn listen_options(config: &ListenConfig) -> ListenOptions {
+    ListenOptions {
+        endpoint: config.endpoint.clone(),
+        name: config.name.clone(),
+        kind: match config.parse {
+            ParseChoice::Auto => LineKind::Auto,
+            ParseChoice::Talos => LineKind::Talos,
+            ParseChoice::Text => LineKind::Text,
+        },
+        max_line: config.max_line,
+        max_connections: config.max_connections,
+        receive_buffer: config.receive_buffer,
     }
 }
 

@@ -28,7 +28,17 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "  {what}")?;
         }
     }
-    if !config.kernel.enabled && !capture.wants_anything() {
+    for listen in &config.listen {
+        let named =
+            if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
+        writeln!(out, "  what is sent to {}{named}", listen.endpoint)?;
+        if verbose {
+            let (line, buffer) = (Bytes(listen.max_line as u64), Bytes(listen.receive_buffer as u64));
+            let (kind, connections) = (listen.parse, listen.max_connections);
+            writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
+        }
+    }
+    if !config.kernel.enabled && !capture.wants_anything() && config.listen.is_empty() {
         writeln!(out, "  nothing")?;
     }
     writeln!(out)?;
@@ -78,7 +88,7 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, destinations: _ } = config;
+    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, listen: _, destinations: _ } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
     vec![

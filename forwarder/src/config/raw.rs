@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::document::document;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, ListenEndpoint};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
 
@@ -46,6 +46,15 @@ words! {
     }
 }
 
+words! {
+    /// What a line that comes in is taken for.
+    pub enum ParseChoice {
+        Auto = "auto",
+        Talos = "talos",
+        Text = "text",
+    }
+}
+
 document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
@@ -70,6 +79,9 @@ document! {
 
         /// The kernel's own log.
         kernel: Kernel,
+
+        /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP.
+        listen: Vec<Located<Listen>> => "none",
 
         /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
         /// is down or slow never delays or loses anything for another.
@@ -145,6 +157,34 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+    }
+}
+
+document! {
+    /// A listener. A line (TCP) or a datagram (UDP; newlines at its end don't count, others belong to it) is a record.
+    pub struct Listen {
+        /// Where to listen. A name is looked up once, at the start.
+        endpoint: ListenEndpoint => "required",
+
+        /// `talos-service` of what does not say it, and the name in the log. Unique.
+        name: Name => "the endpoint",
+
+        /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
+        /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
+        /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
+        /// behind it, of which time, level, message and error are taken out; any other line is text. `text`: text,
+        /// whatever it looks like. Blank lines are skipped, but for `text`.
+        parse: ParseChoice = "auto",
+
+        /// The longest line. A longer one is split there, and the pieces are marked.
+        max_line: Bytes = "256KiB",
+
+        /// TCP: the most connections at a time. Others wait until one ends.
+        max_connections: u32 = "512",
+
+        /// UDP: room in the kernel for what was not read yet; what comes when it is full is counted, and reported as
+        /// lost. Above `net.core.rmem_max` it takes CAP_NET_ADMIN; without, that is what there is, and the log says so.
+        receive_buffer: Bytes = "16MiB",
     }
 }
 

@@ -24,9 +24,9 @@ pub const MAX_DATAGRAM: usize = 65_507;
 /// What tags must leave of a record's bytes for its text and the fields that differ, or half of them where that is less.
 const ROOM_BESIDE_TAGS: usize = 1024;
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
 
 /// What of the process's environment means something to a configuration.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,7 @@ pub fn resolve(
     let capture = check.capture(&raw_capture);
     let ring = check.ring(&raw_ring);
     check.a_line_fits_the_ring(&raw_capture, &raw_ring);
+    let listen = check.listen(raw.listen.as_ref(), &raw_ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
         io: raw.io().value,
@@ -62,6 +63,7 @@ pub fn resolve(
         ring,
         capture,
         kernel: kernel(&value_of(&raw.kernel)),
+        listen,
         destinations,
         state_dir,
     };
@@ -80,7 +82,8 @@ fn kernel(raw: &Kernel) -> KernelConfig {
     }
 }
 
-struct Check<'p> {
+/// Where checks add what does not hold.
+pub(super) struct Check<'p> {
     problems: &'p mut Problems,
 }
 
@@ -327,7 +330,7 @@ impl Check<'_> {
         RetryConfig { initial: self.period(&initial, "1ms", "1h"), max: self.period(&max, "1ms", "1h") }
     }
 
-    fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {
+    pub(super) fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {
         self.range(given, Bytes(least), Bytes(most));
         usize::try_from(given.value.0).unwrap_or(usize::MAX)
     }
@@ -338,7 +341,7 @@ impl Check<'_> {
         given.value.0
     }
 
-    fn range<T: Display + PartialOrd>(&mut self, given: &Located<T>, least: T, most: T) {
+    pub(super) fn range<T: Display + PartialOrd>(&mut self, given: &Located<T>, least: T, most: T) {
         let side = if given.value < least {
             "too small"
         } else if given.value > most {
@@ -349,12 +352,12 @@ impl Check<'_> {
         self.add(given, format!("`{}` is {side}", given.value), format!("{least} to {most}"));
     }
 
-    fn add<T>(&mut self, at: &Located<T>, what: impl Into<String>, accepted: impl Into<String>) {
+    pub(super) fn add<T>(&mut self, at: &Located<T>, what: impl Into<String>, accepted: impl Into<String>) {
         self.problems.add(&at.place, &at.key, what, accepted);
     }
 
     /// Whether `key` was wrong already, in the file (or flag) of `place`.
-    fn reported(&self, place: &Place, key: &str) -> bool {
+    pub(super) fn reported(&self, place: &Place, key: &str) -> bool {
         self.problems.0.iter().any(|problem| problem.key == key && problem.place.same_source(place))
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
-use super::raw::{Format, HookChoice, IoChoice, SegmentChoice};
+use super::endpoint::{Endpoint, ListenEndpoint};
+use super::raw::{Format, HookChoice, IoChoice, ParseChoice, SegmentChoice};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedConfig {
@@ -20,6 +20,8 @@ pub struct ResolvedConfig {
     pub ring: RingConfig,
     pub capture: CaptureConfig,
     pub kernel: KernelConfig,
+    /// Names are unique; so are endpoints, but for port 0.
+    pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
     pub destinations: Vec<DestinationConfig>,
 }
@@ -69,6 +71,20 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenConfig {
+    pub endpoint: ListenEndpoint,
+    /// Printable.
+    pub name: String,
+    pub parse: ParseChoice,
+    /// 1 KiB to 16 MiB, and not more than the ring.
+    pub max_line: usize,
+    /// 1 to 65536.
+    pub max_connections: usize,
+    /// 64 KiB to 1 GiB.
+    pub receive_buffer: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -96,6 +96,62 @@ fn destinations_resolve() {
 }
 
 #[test]
+fn listeners_resolve() {
+    let text = "ring: {bytes: 1MiB}\nlisten:\n- {endpoint: 'tcp://[::]:5140', name: nodes, parse: talos, max_line: 64KiB, max_connections: 5}\n\
+                - {endpoint: 'udp://0.0.0.0:5140', receive_buffer: 1MiB}\n- endpoint: tcp://h:0\n- endpoint: tcp://h:0\n";
+    let flags = Overrides { listen: texts(&["udp://h:1"]), ..Overrides::default() };
+    let config = with_flags(text, flags).unwrap();
+    let names: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
+    assert_eq!(names, ["nodes", "udp://0.0.0.0:5140", "tcp://h:0", "tcp://h:0", "udp://h:1"]);
+    let [tcp, udp, ..] = config.listen.as_slice() else { panic!() };
+    assert_eq!((tcp.parse, tcp.max_line, tcp.max_connections), (ParseChoice::Talos, 64 << 10, 5));
+    assert_eq!((udp.parse, udp.max_line, udp.receive_buffer), (ParseChoice::Auto, 256 << 10, 1 << 20));
+}
+
+#[test]
+fn what_is_wrong_with_a_listener() {
+    for (item, problem) in [
+        ("{name: x}", "t.yaml:1:10: listen[0]: has no `endpoint`; accepted: udp://ADDRESS:PORT"),
+        ("{endpoint: 'stdout:'}", "t.yaml:1:21: listen[0].endpoint: `stdout:` has the unknown scheme `stdout`"),
+        (
+            "{endpoint: 'udp://h:1', max_connections: 5}",
+            "t.yaml:1:51: listen[0].max_connections: datagrams come without",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', receive_buffer: 1MiB}",
+            "t.yaml:1:50: listen[0].receive_buffer: a connection's buffer",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', max_connections: 0}",
+            "t.yaml:1:51: listen[0].max_connections: `0` is too small; accepted: 1 to",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', parse: json}",
+            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `talos`",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', max_line: 5MiB}",
+            "t.yaml:1:44: listen[0].max_line: `5MiB` is more than ring.bytes, which is 4MiB",
+        ),
+        (
+            "{endpoint: 'tcp://h:1'}, {endpoint: 'tcp://h:1', name: x}",
+            "t.yaml:1:35: listen[1]: listens on tcp://h:1, like another",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', name: x}, {endpoint: 'udp://h:1', name: x}",
+            "t.yaml:1:44: listen[1]: has the name `x`, like the",
+        ),
+    ] {
+        let found = problems(&format!("listen: [{item}]"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with(problem), "{}\nshould start with\n{problem}", found[0]);
+    }
+    let small = problems("ring: {bytes: 128KiB}\ncapture: {max_line: 1KiB}\nlisten: [{endpoint: 'tcp://h:1'}]");
+    assert_eq!(small.len(), 1);
+    assert!(small[0].starts_with("t.yaml:3:10: listen[0]: `256KiB` is more than ring.bytes"), "{small:?}");
+}
+
+#[test]
 fn all_problems_at_once_with_their_places() {
     let text = "rign: {bytes: 1MiB}\ncapture:\n  hook: fentry\n  idle_flush: 10\n  pids: [0]\ndestinations:\n\
                 - endpoint: udp://h\n- name: x\n- endpoint: 'stdout:'\n  extra_tags: {}\n- 5\n- endpoint: udp://h:1\n  max_record_bytes: 70000\n  spill: {}\n";

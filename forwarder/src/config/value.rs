@@ -10,7 +10,7 @@ use super::document::Field;
 use super::error::{Place, Problems};
 use super::units::{Bytes, Period};
 use super::yaml::{Kind, Node};
-use crate::config::endpoint::Endpoint;
+use crate::config::endpoint::{Endpoint, ListenEndpoint};
 
 /// Something a key can hold.
 pub trait Value: Sized {
@@ -244,6 +244,27 @@ impl Scalar for Endpoint {
 
     fn parse(text: &str) -> Result<Self, String> {
         Endpoint::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Scalar for ListenEndpoint {
+    fn accepted() -> String {
+        ListenEndpoint::ACCEPTED.into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        ListenEndpoint::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// A number of things.
+impl Scalar for u32 {
+    fn accepted() -> String {
+        "a number".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("`{text}` is not a number"))
     }
 }
 

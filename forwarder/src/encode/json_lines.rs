@@ -12,7 +12,8 @@
 //! - Keys are sorted by their bytes, each once. Strings are escaped as [`simd`] describes.
 //! - Where several things claim a key, the last of this list has it: the record's own fields (the last of
 //!   them), the origin's attributes, what Ringward says itself (`msg`, `talos-time`, `talos-level`, `stream`,
-//!   `talos-service`, and the flags), extra tags. A tag may replace anything.
+//!   `talos-service`), the record's own fields again where a peer sent it ready, the flags, extra tags. A tag may
+//!   replace anything.
 //! - `msg` is the body, unchanged: a kernel message has its newline and its dictionary, a line has none.
 //! - `talos-level` is `error`, `warn`, `info` or `debug`. Kernel records have no `talos-service`; their `clock`,
 //!   `facility`, `priority` and `seq` are fields of the record. `stream` is absent where there are no streams.

@@ -5,6 +5,7 @@
 mod bpf;
 pub(crate) mod files;
 mod memory;
+mod recvmmsg;
 #[cfg(feature = "ebpf")]
 mod ring_fill;
 mod sendmmsg;
@@ -14,6 +15,7 @@ mod tcp_info;
 #[cfg(feature = "ebpf")]
 pub use bpf::recursion_misses;
 pub use memory::release_free_memory;
+pub use recvmmsg::{ReceivedDatagrams, dropped_datagrams};
 #[cfg(feature = "ebpf")]
 pub use ring_fill::RingFill;
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Shape {
     /// The shape of records without fields and flags.
     pub(super) fn plain(members: &[Member], newline: bool) -> Self {
         let mut shape = Self::default();
-        shape.render(members, newline);
+        shape.render(members, false, newline);
         shape
     }
 
@@ -83,8 +83,16 @@ impl Shape {
         record.fields().len() <= KEPT_FIELDS && record.fields().map(|(key, _)| key.len()).sum::<usize>() <= KEPT_BYTES
     }
 
-    /// Makes it the shape of a record of the origin that has `members`.
-    pub(super) fn rebuild(&mut self, record: &Record<'_>, flags: Flags, members: &[Member], newline: bool) {
+    /// Makes it the shape of a record of the origin that has `members`; with `fields_first` the fields overrule all of
+    /// them but tags.
+    pub(super) fn rebuild(
+        &mut self,
+        record: &Record<'_>,
+        flags: Flags,
+        members: &[Member],
+        fields_first: bool,
+        newline: bool,
+    ) {
         self.flags = flags;
         self.keys.clear();
         self.ends.clear();
@@ -92,11 +100,11 @@ impl Shape {
             self.keys.extend_from_slice(key);
             self.ends.push(self.keys.len());
         }
-        self.render(members, newline);
+        self.render(members, fields_first, newline);
     }
 
     /// Merges members, flags and fields, each of them sorted, to `text` and `holes`.
-    fn render(&mut self, members: &[Member], newline: bool) {
+    fn render(&mut self, members: &[Member], fields_first: bool, newline: bool) {
         let Self { flags, keys, ends, text, holes, order } = self;
         let key_of = |field: u32| {
             let field = field as usize;
@@ -124,6 +132,7 @@ impl Shape {
                 while let Some(later) = fields.next_if(|field| key_of(*field) == key) {
                     field = Some(later);
                 }
+                let member = member.filter(|member| !fields_first || field.is_none() || member.claim == Claim::Tag);
                 match (member, flag, field) {
                     // A flag is one of the things that Ringward says itself.
                     (Some(member), flag, _) if flag.is_none() || member.claim > Claim::Own => {

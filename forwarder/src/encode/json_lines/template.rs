@@ -11,6 +11,8 @@ const SHAPES: usize = 4;
 pub(super) struct Template {
     /// Sorted by key, each key once.
     members: Vec<Member>,
+    /// A record's own fields overrule all but flags and tags: see [`OriginKind::Peer`].
+    fields_first: bool,
     newline: bool,
     /// Of records without fields and flags.
     plain: Shape,
@@ -27,7 +29,8 @@ pub(super) struct Member {
     hole: Option<Hole>,
 }
 
-/// Who wants a key; the greatest gets it. A field of the record is less than all of these.
+/// Who wants a key; the greatest gets it. A field of the record is less than all of these, or stands before
+/// [`Claim::Tag`] where the record came ready.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Claim {
     Attribute,
@@ -66,7 +69,8 @@ impl Template {
             same
         });
         let plain = Shape::plain(&members, newline);
-        Self { members, newline, plain, shapes: Vec::new(), oldest: 0 }
+        let fields_first = origin.kind == OriginKind::Peer;
+        Self { members, fields_first, newline, plain, shapes: Vec::new(), oldest: 0 }
     }
 
     /// The shape of a record with `flags`: one of those that are kept, which `kept` counts, or `large`.
@@ -116,7 +120,7 @@ impl Template {
             self.oldest = (oldest + 1) % SHAPES;
             &mut self.shapes[oldest]
         };
-        shape.rebuild(record, flags, &self.members, self.newline);
+        shape.rebuild(record, flags, &self.members, self.fields_first, self.newline);
         shape
     }
 }
