@@ -1,6 +1,7 @@
 //! How a line is read, by the choice of whoever set up its source.
 
 use super::json::JsonParser;
+use super::time::TimeReader;
 use super::{peer, space, talos};
 use crate::record::{Level, Parts};
 
@@ -37,6 +38,7 @@ impl<'p> Parsed<'p> {
 #[derive(Default)]
 pub struct LineParser {
     json: JsonParser,
+    times: TimeReader,
 }
 
 impl LineParser {
@@ -50,7 +52,7 @@ impl LineParser {
         }
         match kind {
             LineKind::Talos => Some(talos::parse(&mut self.json, space::trim(line))),
-            LineKind::Auto | LineKind::Text => Some(peer::parse(&mut self.json, line)),
+            LineKind::Auto | LineKind::Text => Some(peer::parse(&mut self.json, &mut self.times, line)),
         }
     }
 }

@@ -7,25 +7,26 @@
 
 use super::json::JsonParser;
 use super::line::Parsed;
-use super::time::Time;
+use super::time::{Time, TimeReader};
 use crate::record::{Level, Parts, Span, bytes};
 
-pub(super) fn parse<'p>(json: &'p mut JsonParser, line: &'p [u8]) -> Parsed<'p> {
+pub(super) fn parse<'p>(json: &'p mut JsonParser, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
     if !json.read(line, 0) {
         return Parsed::text(line);
     }
     let (mut time_ns, mut level, mut body) = (None, Level::Info, Span::default());
     let JsonParser { fields, more, .. } = json;
     fields.retain(|field| {
-        if field.is_json {
+        let key = bytes(line, more, field.key);
+        if field.is_json || !matches!(key.first(), Some(b'm' | b't')) {
             return true;
         }
         let value = bytes(line, more, field.value);
-        match bytes(line, more, field.key) {
+        match key {
             b"msg" => body = field.value,
             b"talos-time" => {
-                let Some((time, canonical)) = Time::rfc3339_canonical(value) else { return true };
-                time_ns = time.ns();
+                let Some((time, canonical)) = times.read(value) else { return true };
+                time_ns = Time::ns(time);
                 return !canonical || time_ns.is_none();
             }
             b"talos-level" => {

@@ -10,6 +10,7 @@ pub struct Span {
 impl Span {
     /// # Panics
     /// Past 4 GiB, which is more than a batch can hold.
+    #[inline]
     pub fn new(start: usize, len: usize) -> Self {
         let short = |number| u32::try_from(number).expect("lines are far shorter than 4 GiB");
         Self { start: short(start), len: short(len) }

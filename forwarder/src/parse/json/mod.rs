@@ -19,7 +19,7 @@ mod scan;
 mod string;
 
 use self::nested::Nested;
-use self::scan::Scanner;
+use self::scan::{Marks, Scanner};
 use crate::record::{FieldSpan, Span, bytes};
 
 /// Levels of objects and arrays, as in Go.
@@ -40,6 +40,7 @@ pub struct JsonParser {
     /// What does not stand in the text as it is meant.
     pub(super) more: Vec<u8>,
     nested: Nested,
+    marks: Marks,
 }
 
 impl JsonParser {
@@ -49,7 +50,16 @@ impl JsonParser {
         self.more.clear();
         self.more.shrink_to(KEPT_BYTES);
         self.nested.shrink_to(KEPT_BYTES);
-        line.len() <= MAX_OBJECT_BYTES && self.object(&mut Scanner { text: line, at: from }).is_some()
+        if line.len() > MAX_OBJECT_BYTES {
+            return false;
+        }
+        // Taken out for the time, so that they can be looked at while the rest is written to.
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.set(line);
+        let found = self.object(&mut Scanner::new(line, &marks, from)).is_some();
+        marks.shrink_to(KEPT_BYTES);
+        self.marks = marks;
+        found
     }
 
     /// The members of the object that was read from `line`: key, value, and whether the value is JSON and not text.
@@ -65,16 +75,16 @@ impl JsonParser {
         if !scanner.take(b'}') {
             let mut ascending = true;
             loop {
-                scanner.expect(b'"')?;
-                let key = self.string(scanner)?;
-                scanner.skip_space();
-                scanner.expect(b':')?;
-                scanner.skip_space();
-                let (value, is_json) = self.value(scanner)?;
+                let field = match scanner.plain_member() {
+                    Some(field) => field,
+                    None => self.member(scanner)?,
+                };
                 if let Some(before) = self.fields.last() {
-                    ascending &= bytes(scanner.text, &self.more, before.key) < bytes(scanner.text, &self.more, key);
+                    let [before, key] = [before.key, field.key].map(|key| bytes(scanner.text, &self.more, key));
+                    // Mostly the first byte decides.
+                    ascending &= before.first() < key.first() || before < key;
                 }
-                self.fields.push(FieldSpan { key, value, is_json });
+                self.fields.push(field);
                 if self.fields.len() > MAX_MEMBERS {
                     return None;
                 }
@@ -91,6 +101,17 @@ impl JsonParser {
         }
         scanner.skip_space();
         (scanner.at == scanner.text.len()).then_some(())
+    }
+
+    #[inline(never)]
+    fn member(&mut self, scanner: &mut Scanner<'_>) -> Option<FieldSpan> {
+        scanner.expect(b'"')?;
+        let key = self.string(scanner)?;
+        scanner.skip_space();
+        scanner.expect(b':')?;
+        scanner.skip_space();
+        let (value, is_json) = self.value(scanner)?;
+        Some(FieldSpan { key, value, is_json })
     }
 
     /// By key; of equal keys the last stays.

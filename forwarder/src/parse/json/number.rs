@@ -5,7 +5,7 @@ use std::io::Write;
 use super::scan::Scanner;
 
 /// A decimal of so many digits is the shortest of its `float64`, and the only one that short.
-const EXACT_DIGITS: usize = 15;
+pub(super) const EXACT_DIGITS: usize = 15;
 
 /// Reads a number; whether it is written as Go would write it.
 pub(super) fn scan(scanner: &mut Scanner<'_>) -> Option<bool> {

@@ -1,16 +1,17 @@
 //! Strings: what they mean, and how Go writes that again.
 
-use super::scan::{Scanner, run};
+use super::scan::Scanner;
 
 /// Appends what a string means, whose opening quote is behind the scanner; it is then behind the closing one.
 /// Always valid UTF-8.
 pub(super) fn decode(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
     loop {
-        let rest = &scanner.text[scanner.at..];
-        let len = run::<false>(rest);
-        put_valid(&rest[..len], out);
-        scanner.at += len + 1;
-        match rest.get(len)? {
+        let run = scanner.run();
+        put_valid(run, out);
+        scanner.at += run.len();
+        let end = scanner.peek()?;
+        scanner.at += 1;
+        match end {
             b'"' => return Some(()),
             b'\\' => escape_sequence(scanner, out)?,
             _ => return None,

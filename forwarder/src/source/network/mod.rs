@@ -31,6 +31,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -42,6 +43,9 @@ use crate::io::{IoError, IoMode};
 use crate::parse::line::LineKind;
 use crate::record::{Origin, OriginHandle, OriginKind};
 use crate::ring::Ring;
+
+/// How long what has come by then is read at a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One place to listen.
 #[derive(Clone, Debug)]

@@ -14,12 +14,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::intake::{Intake, READ_BYTES};
-use super::{Listener, stopped};
+use super::{Listener, STOP_PATIENCE, stopped};
 use crate::source::clock::realtime_ns;
 use crate::source::framer::Framer;
 
-/// How long what has come by then is read at a stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// Silence after which a peer is asked whether it is still there: a dead one must not keep a place for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Wait after a failure to accept, such as for want of descriptors.

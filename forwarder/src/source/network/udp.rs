@@ -10,14 +10,12 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use super::intake::Intake;
-use super::{Listener, stopped};
+use super::{Listener, STOP_PATIENCE, stopped};
 use crate::source::clock::realtime_ns;
 use crate::sys::{ReceivedDatagrams, dropped_datagrams};
 
 /// Full calls before others have their turn, and losses are looked for.
 const CALLS_A_TURN: usize = 8;
-/// Calls at a stop, at most: more than any receive buffer holds.
-const CALLS_AT_STOP: usize = 1 << 16;
 /// How often losses are told of in the log.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -44,7 +42,9 @@ pub(super) async fn serve(
         receiver.intake.seal_soon();
         tokio::task::yield_now().await;
     }
-    for _ in 0..CALLS_AT_STOP {
+    // A busy sender must not hold up the stop.
+    let deadline = Instant::now() + STOP_PATIENCE;
+    while Instant::now() < deadline {
         match receiver.datagrams.receive(receiver.socket.as_fd()) {
             Ok(_) => receiver.take(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
