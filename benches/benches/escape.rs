@@ -17,8 +17,11 @@ const BAR: f64 = 1.3;
 const WORST_BAR: f64 = 1.0;
 const ROUNDS: u32 = 200;
 
+/// An input of about this many bytes.
+type Make = fn(usize) -> Vec<u8>;
+
 /// Inputs by name. Those that are valid UTF-8 and not the worst case are held against the reference.
-const INPUTS: [(&str, fn(usize) -> Vec<u8>); 6] = [
+const INPUTS: [(&str, Make); 6] = [
     ("plain", |len| {
         text("2026-01-02 03:04:05.123 INFO worker-7 request served path=/api/v1/items status=200 bytes=18231 ", len)
     }),
