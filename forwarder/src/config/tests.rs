@@ -82,13 +82,15 @@ fn everything_can_be_said() {
 fn destinations_resolve() {
     let config = from_text(
         "t.yaml",
-        "state_dir: /s\ndestinations:\n- endpoint: udp://127.0.0.1:12345\n  extraTags: {rack: 07, n: }\n  spill: {bytes: 1GiB}\n\
+        "state_dir: /s\ndestinations:\n- endpoint: udp://127.0.0.1:12345\n  extraTags: {rack: 07, n: }\n  udp: {segment: pad}\n  \
+         spill: {bytes: 1GiB}\n\
          - {endpoint: 'tcp://h:1', name: ../up, max_record_bytes: 4096, resend_window: 64KiB, spill: {bytes: 1MiB}}\n",
     )
     .unwrap();
     let [udp, tcp] = config.destinations.as_slice() else { panic!() };
     assert_eq!(udp.name, "udp://127.0.0.1:12345");
     assert_eq!(udp.max_record_bytes, Some(MAX_DATAGRAM));
+    assert_eq!((udp.udp_segment, tcp.udp_segment), (SegmentChoice::Pad, SegmentChoice::Off));
     assert_eq!(udp.extra_tags, [("n".into(), String::new()), ("rack".into(), "07".into())].into());
     assert_eq!(udp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345"));
     assert_eq!((tcp.max_record_bytes, tcp.resend_window), (Some(4096), Some(65536)));

@@ -68,9 +68,12 @@ struct Control {
     size: u16,
 }
 
-// What CMSG_SPACE says of a u16: the compiler's padding is the kernel's alignment.
-#[allow(clippy::undocumented_unsafe_blocks, reason = "CMSG_SPACE only computes")]
-const _: () = assert!(size_of::<Control>() == unsafe { libc::CMSG_SPACE(2) } as usize);
+// The compiler's padding is the kernel's.
+const _: () = {
+    // SAFETY: only computes.
+    let space = unsafe { libc::CMSG_SPACE(2) };
+    assert!(size_of::<Control>() == space as usize);
+};
 
 impl DatagramSender {
     /// Sends `runs` of `datagrams`, beginning with number `from`, on a connected socket without waiting, and returns how
@@ -135,6 +138,7 @@ impl DatagramSender {
         }
         let (mut parts, mut controls) = (parts.as_mut_slice(), controls.as_mut_slice());
         for (message, run) in messages.iter_mut().zip(runs) {
+            #[allow(clippy::unnecessary_cast, reason = "it is an int with musl")]
             let (own, rest) = std::mem::take(&mut parts).split_at_mut(message.msg_hdr.msg_iovlen as usize);
             message.msg_hdr.msg_iov = own.as_mut_ptr();
             parts = rest;

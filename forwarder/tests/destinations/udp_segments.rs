@@ -31,7 +31,7 @@ fn bodies(count: usize, largest: u64) -> Vec<String> {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            if random % 50 == 0 {
+            if random.is_multiple_of(50) {
                 usual = random / 64 % 1200;
             }
             let size = match random % 31 {
