@@ -1,10 +1,8 @@
-//! One line of a log file, whatever its format.
+//! A line of a container's log file, whichever runtime wrote it.
 
 use std::borrow::Cow;
 
-use super::{cri, docker_json};
 use crate::record::Stream;
-use crate::source::container::LogFormat;
 
 /// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,9 +10,9 @@ pub struct LogLine<'a> {
     /// Nanoseconds since the epoch: when the runtime read it, a little after it was written.
     pub time_ns: i64,
     pub stream: Stream,
-    /// The container's line goes on in the next record of the same stream: `text` ends in no newline.
+    /// The container's line goes on in the next line of the same stream.
     pub partial: bool,
-    /// The bytes that the container wrote, with the newline unless `partial`.
+    /// The bytes that the container wrote, without the newline that follows them unless `partial`.
     pub text: Cow<'a, [u8]>,
 }
 
@@ -31,17 +29,6 @@ pub enum LineError {
     Tag,
     #[error("can't read the log line: no JSON object of Docker's json-file driver")]
     Json,
-}
-
-/// Parses one line, given without its newline.
-///
-/// # Errors
-/// [`LineError`] where the line is torn or of another format.
-pub fn parse_line(format: LogFormat, line: &[u8]) -> Result<LogLine<'_>, LineError> {
-    match format {
-        LogFormat::Cri | LogFormat::K8sFile => cri::parse_line(line),
-        LogFormat::DockerJson => docker_json::parse_line(line),
-    }
 }
 
 pub(super) fn parse_stream(text: &[u8]) -> Result<Stream, LineError> {

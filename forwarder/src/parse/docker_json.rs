@@ -24,12 +24,21 @@ struct Line<'a> {
     time: Cow<'a, str>,
 }
 
-pub(super) fn parse_line(line: &[u8]) -> Result<LogLine<'_>, LineError> {
+/// One line, given without its newline.
+///
+/// # Errors
+/// [`LineError`] where the line is torn or of another format.
+pub fn parse(line: &[u8]) -> Result<LogLine<'_>, LineError> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|_| LineError::Json)?;
     let partial = !line.log.ends_with('\n');
+    let length = line.log.len() - usize::from(!partial);
     let text = match line.log {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        Cow::Borrowed(text) => Cow::Borrowed(&text.as_bytes()[..length]),
+        Cow::Owned(text) => {
+            let mut text = text.into_bytes();
+            text.truncate(length);
+            Cow::Owned(text)
+        }
     };
     let (time_ns, stream) = (parse_time(line.time.as_bytes())?, parse_stream(line.stream.as_bytes())?);
     Ok(LogLine { time_ns, stream, partial, text })
@@ -45,17 +54,17 @@ mod tests {
     fn lines_of_docker() {
         // Written by Docker 20.10 for `printf 'a\377b\001<&>\n'`.
         let text = br#"{"log":"a\ufffdb\u0001\u003c\u0026\u003e\n","stream":"stdout","time":"2026-11-21T04:33:41.703762239Z"}"#;
-        let line = parse_line(text).unwrap();
-        assert_eq!(&*line.text, "a\u{fffd}b\u{1}<&>\n".as_bytes());
+        let line = parse(text).unwrap();
+        assert_eq!(&*line.text, "a\u{fffd}b\u{1}<&>".as_bytes());
         assert_eq!((line.stream, line.partial), (Stream::Stdout, false));
         let line =
-            parse_line(br#"{"log":"p","stream":"stderr","attrs":{"a":"b"},"time":"2016-10-06T00:17:09.1Z"}"#).unwrap();
+            parse(br#"{"log":"p","stream":"stderr","attrs":{"a":"b"},"time":"2016-10-06T00:17:09.1Z"}"#).unwrap();
         assert_eq!((&*line.text, line.stream, line.partial), (&b"p"[..], Stream::Stderr, true));
     }
 
     #[test]
     fn refusals() {
-        let error = |line: &str| parse_line(line.as_bytes()).unwrap_err();
+        let error = |line: &str| parse(line.as_bytes()).unwrap_err();
         for torn in
             ["", "{", "[]", r#"{"log":"a\n","stream":"stdout"}"#, r#"{"log":"a","stream":"stdout","time":"2016"#]
         {
@@ -68,17 +77,17 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_line(&line);
+            let _ = parse(&line);
         }
 
         #[test]
         fn round_trip(log in "\\PC{0,40}(\n|)") {
             let time = "2016-10-06T00:17:09.669794202Z";
             let line = serde_json::json!({"log": log, "stream": "stderr", "time": time}).to_string();
-            let parsed = parse_line(line.as_bytes()).unwrap();
+            let parsed = parse(line.as_bytes()).unwrap();
             prop_assert_eq!(parsed.time_ns, 1_475_713_029_669_794_202);
             prop_assert_eq!(parsed.partial, !log.ends_with('\n'));
-            prop_assert_eq!(&*parsed.text, log.as_bytes());
+            prop_assert_eq!(&*parsed.text, log.strip_suffix('\n').unwrap_or(&log).as_bytes());
         }
     }
 }
