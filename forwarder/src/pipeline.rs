@@ -1,8 +1,8 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
 //!
-//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `io`
-//! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
-//! and channels; nothing is polled while nothing happens.
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `files`
+//! reads files, `io` carries all destinations, the main thread waits for signals and saves checkpoints. Between them
+//! are the ring and channels; nothing is polled while nothing happens.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,12 +15,16 @@ use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::{CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ResolvedConfig};
+use crate::config::{
+    CaptureConfig, DestinationConfig, FileFormat, FilesConfig, HookChoice, IoChoice, KernelConfig, ReadFrom,
+    ResolvedConfig,
+};
 use crate::destination::{self, DrainReport, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
 use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
+use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
 use crate::state::StateDir;
 
@@ -373,6 +377,7 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
 /// What is read, and by what.
 struct Sources {
     kmsg: Option<KmsgHandle>,
+    files: Option<FilesHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
     parts: Vec<String>,
@@ -387,12 +392,14 @@ impl Sources {
     ) -> anyhow::Result<Self> {
         let mut sources = Self {
             kmsg: None,
+            files: None,
             #[cfg(feature = "ebpf")]
             capture: None,
             parts: Vec::new(),
         };
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        sources.start_files(config, ring, state)?;
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
         }
@@ -411,6 +418,32 @@ impl Sources {
             }
             Err(error) => tracing::error!("the kernel log is not captured: {error}"),
         }
+    }
+
+    fn start_files(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        if config.files.is_empty() {
+            return Ok(());
+        }
+        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        let handle = file::start(
+            FilesOptions {
+                selections: config.files.iter().map(selection).collect(),
+                state: state.cloned(),
+                destinations: keeping.map(|destination| destination.name.clone()).collect(),
+            },
+            Arc::clone(ring),
+        )?;
+        self.parts.push(match handle.found {
+            1 => "1 file".to_owned(),
+            found => format!("{found} files"),
+        });
+        self.files = Some(handle);
+        Ok(())
     }
 
     #[cfg(feature = "ebpf")]
@@ -519,6 +552,11 @@ impl Sources {
 
     /// Hands on everything that was captured up to now.
     fn stop(self) {
+        if let Some(files) = self.files {
+            let counters = Arc::clone(&files.counters);
+            files.stop();
+            tracing::info!("files: {counters}");
+        }
         #[cfg(feature = "ebpf")]
         if let Some(capture) = self.capture {
             capture.stop();
@@ -526,6 +564,27 @@ impl Sources {
         if let Some(kmsg) = self.kmsg {
             kmsg.stop();
         }
+    }
+}
+
+fn selection(config: &FilesConfig) -> Selection {
+    Selection {
+        include: config.include.clone(),
+        exclude: config.exclude.clone(),
+        format: match config.format {
+            FileFormat::Auto => file::Format::Auto,
+            FileFormat::Text => file::Format::Text,
+            FileFormat::Cri => file::Format::Cri,
+            FileFormat::Docker => file::Format::Docker,
+        },
+        read_from: match config.read_from {
+            ReadFrom::Beginning => file::ReadFrom::Beginning,
+            ReadFrom::End => file::ReadFrom::End,
+        },
+        ignore_older: config.ignore_older,
+        name: config.name.clone(),
+        max_line: config.max_line,
+        idle_flush: config.idle_flush,
     }
 }
 

@@ -23,6 +23,8 @@ Examples:
       Send both to two receivers, with a tag; standard output stays quiet.
   ringward run --no-kernel --no-containers --pid 4711
       Only what one process and its children print to a terminal, a pipe or a file.
+  ringward run --no-kernel --no-containers --file '/var/log/*.log' --to tcp://logs.example.org:5044
+      Only files, from where an earlier run left them; needs no root where they can be read.
   ringward check -v --config /etc/ringward/ringward.yaml
       Does this configuration hold, and what does it mean?
   ringward doctor
@@ -134,6 +136,10 @@ pub struct Configured {
     #[arg(long, value_name = "NAME", help_heading = "Capture")]
     unit: Vec<String>,
 
+    /// Read and follow the files that match GLOB, as '/var/log/*.log' (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Capture")]
+    file: Vec<String>,
+
     /// Leave out the kernel's log
     #[arg(long, help_heading = "Capture")]
     no_kernel: bool,
@@ -170,6 +176,7 @@ impl Configured {
             pids: self.pid.clone(),
             cgroups: self.cgroup.clone(),
             units: self.unit.clone(),
+            files: self.file.clone(),
             no_kernel: self.no_kernel,
             no_containers: self.no_containers,
             state_dir: self.state_dir.clone(),
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_are_accepted() {
         let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
-        assert_eq!(examples.len(), 5);
+        assert_eq!(examples.len(), 6);
         for example in examples {
             let parsed = Arguments::try_parse_from(example.split_whitespace());
             assert!(parsed.is_ok(), "{example}: {parsed:?}");

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, Loaded, ResolvedConfig};
+use crate::config::{DestinationConfig, FilesConfig, Loaded, ResolvedConfig};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -28,7 +28,10 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "  {what}")?;
         }
     }
-    if !config.kernel.enabled && !capture.wants_anything() {
+    for files in &config.files {
+        describe_files(files, verbose, &mut out)?;
+    }
+    if !config.kernel.enabled && !capture.wants_anything() && config.files.is_empty() {
         writeln!(out, "  nothing")?;
     }
     writeln!(out)?;
@@ -44,6 +47,24 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
         }
     }
     Ok(out)
+}
+
+fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+    write!(out, "  files {}", list(&files.include))?;
+    if !files.exclude.is_empty() {
+        write!(out, ", but not {}", list(&files.exclude))?;
+    }
+    if let Some(name) = &files.name {
+        write!(out, ", as {name}")?;
+    }
+    writeln!(out)?;
+    if verbose {
+        let older = files.ignore_older.map_or("of any age".to_owned(), |age| format!("not older than {}", Period(age)));
+        let (format, from, idle_flush) = (files.format, files.read_from, Period(files.idle_flush));
+        let max_line = Bytes(files.max_line as u64);
+        writeln!(out, "    format {format}, from the {from}, {older}, max_line {max_line}, idle_flush {idle_flush}")?;
+    }
+    Ok(())
 }
 
 fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
@@ -75,7 +96,7 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, destinations: _ } = config;
+    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, files: _, destinations: _ } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
     vec![

@@ -12,11 +12,13 @@
 
 mod mode;
 mod probe;
+mod readable;
 mod resolve;
 mod ring_send;
 mod tcp;
 
 pub use mode::{Backend, IoError, IoMode, backend, run};
 pub use probe::{UringSupport, probe};
+pub use readable::Readable;
 pub use resolve::resolve;
 pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};
