@@ -1,8 +1,8 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
 //!
-//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `listen` takes in what others send, `io`
-//! carries all destinations, the main thread waits for signals and saves checkpoints. Between them are the ring
-//! and channels; nothing is polled while nothing happens.
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `files`
+//! reads files, `listen` takes in what others send, `io` carries all destinations, the main thread waits for signals and
+//! saves checkpoints. Between them are the ring and channels; nothing is polled while nothing happens.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{
-    CaptureConfig, DestinationConfig, HookChoice, IoChoice, KernelConfig, ListenConfig, ParseChoice, ResolvedConfig,
-    SegmentChoice,
+    CaptureConfig, DestinationConfig, FileFormat, FilesConfig, HookChoice, IoChoice, KernelConfig, ListenConfig,
+    ParseChoice, ReadFrom, ResolvedConfig, SegmentChoice,
 };
 use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::{self, Backend, IoMode};
@@ -25,6 +25,7 @@ use crate::observe::counters::Counters;
 use crate::parse::line::LineKind;
 use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
+use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
@@ -380,6 +381,7 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
 /// What is read, and by what.
 struct Sources {
     kmsg: Option<KmsgHandle>,
+    files: Option<FilesHandle>,
     listen: Option<ListenHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
@@ -395,6 +397,7 @@ impl Sources {
     ) -> anyhow::Result<Self> {
         let mut sources = Self {
             kmsg: None,
+            files: None,
             listen: None,
             #[cfg(feature = "ebpf")]
             capture: None,
@@ -404,6 +407,7 @@ impl Sources {
         sources.start_listening(&config.listen, ring)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        sources.start_files(config, ring, state)?;
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
         }
@@ -433,6 +437,32 @@ impl Sources {
             }
             Err(error) => tracing::error!("the kernel log is not captured: {error}"),
         }
+    }
+
+    fn start_files(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        if config.files.is_empty() {
+            return Ok(());
+        }
+        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        let handle = file::start(
+            FilesOptions {
+                selections: config.files.iter().map(selection).collect(),
+                state: state.cloned(),
+                destinations: keeping.map(|destination| destination.name.clone()).collect(),
+            },
+            Arc::clone(ring),
+        )?;
+        self.parts.push(match handle.found {
+            1 => "1 file".to_owned(),
+            found => format!("{found} files"),
+        });
+        self.files = Some(handle);
+        Ok(())
     }
 
     #[cfg(feature = "ebpf")]
@@ -541,6 +571,11 @@ impl Sources {
 
     /// Hands on everything that was captured up to now.
     fn stop(self) {
+        if let Some(files) = self.files {
+            let counters = Arc::clone(&files.counters);
+            files.stop();
+            tracing::info!("files: {counters}");
+        }
         #[cfg(feature = "ebpf")]
         if let Some(capture) = self.capture {
             capture.stop();
@@ -566,6 +601,27 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
         max_line: config.max_line,
         max_connections: config.max_connections,
         receive_buffer: config.receive_buffer,
+    }
+}
+
+fn selection(config: &FilesConfig) -> Selection {
+    Selection {
+        include: config.include.clone(),
+        exclude: config.exclude.clone(),
+        format: match config.format {
+            FileFormat::Auto => file::Format::Auto,
+            FileFormat::Text => file::Format::Text,
+            FileFormat::Cri => file::Format::Cri,
+            FileFormat::Docker => file::Format::Docker,
+        },
+        read_from: match config.read_from {
+            ReadFrom::Beginning => file::ReadFrom::Beginning,
+            ReadFrom::End => file::ReadFrom::End,
+        },
+        ignore_older: config.ignore_older,
+        name: config.name.clone(),
+        max_line: config.max_line,
+        idle_flush: config.idle_flush,
     }
 }
 

@@ -25,6 +25,8 @@ Examples:
       Only what one process and its children print to a terminal, a pipe or a file.
   ringward run --no-kernel --no-containers --listen tcp://0.0.0.0:5140 --to udp://127.0.0.1:12345
       Only what others send, as Talos does; no privileges needed.
+  ringward run --no-kernel --no-containers --file '/var/log/*.log' --to tcp://logs.example.org:5044
+      Only files, from where an earlier run left them; needs no root where they can be read.
   ringward check -v --config /etc/ringward/ringward.yaml
       Does this configuration hold, and what does it mean?
   ringward doctor
@@ -140,6 +142,10 @@ pub struct Configured {
     #[arg(long, value_name = "NAME", help_heading = "Capture")]
     unit: Vec<String>,
 
+    /// Read and follow the files that match GLOB, as '/var/log/*.log' (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Capture")]
+    file: Vec<String>,
+
     /// Leave out the kernel's log
     #[arg(long, help_heading = "Capture")]
     no_kernel: bool,
@@ -177,6 +183,7 @@ impl Configured {
             pids: self.pid.clone(),
             cgroups: self.cgroup.clone(),
             units: self.unit.clone(),
+            files: self.file.clone(),
             no_kernel: self.no_kernel,
             no_containers: self.no_containers,
             state_dir: self.state_dir.clone(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, Loaded, ResolvedConfig, SegmentChoice};
+use crate::config::{DestinationConfig, FilesConfig, Loaded, ResolvedConfig, SegmentChoice};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -28,6 +28,9 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "  {what}")?;
         }
     }
+    for files in &config.files {
+        describe_files(files, verbose, &mut out)?;
+    }
     for listen in &config.listen {
         let named =
             if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
@@ -38,7 +41,7 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
         }
     }
-    if !config.kernel.enabled && !capture.wants_anything() && config.listen.is_empty() {
+    if !config.kernel.enabled && !capture.wants_anything() && config.files.is_empty() && config.listen.is_empty() {
         writeln!(out, "  nothing")?;
     }
     writeln!(out)?;
@@ -54,6 +57,24 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
         }
     }
     Ok(out)
+}
+
+fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+    write!(out, "  files {}", list(&files.include))?;
+    if !files.exclude.is_empty() {
+        write!(out, ", but not {}", list(&files.exclude))?;
+    }
+    if let Some(name) = &files.name {
+        write!(out, ", as {name}")?;
+    }
+    writeln!(out)?;
+    if verbose {
+        let older = files.ignore_older.map_or("of any age".to_owned(), |age| format!("not older than {}", Period(age)));
+        let (format, from, idle_flush) = (files.format, files.read_from, Period(files.idle_flush));
+        let max_line = Bytes(files.max_line as u64);
+        writeln!(out, "    format {format}, from the {from}, {older}, max_line {max_line}, idle_flush {idle_flush}")?;
+    }
+    Ok(())
 }
 
 fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
@@ -88,7 +109,8 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, listen: _, destinations: _ } = config;
+    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, files: _, listen: _, destinations: _ } =
+        config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
     vec![

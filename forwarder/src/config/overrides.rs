@@ -3,7 +3,7 @@
 //! Flags hold text here; it is parsed by the same code as a file's, so that both accept and refuse the same.
 
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, ForAll, Kernel, Listen, Raw};
+use super::raw::{Capture, Destination, Files, ForAll, Kernel, Listen, Raw};
 use super::suggest;
 use super::units::Bytes;
 use super::value::{Located, Value};
@@ -30,6 +30,8 @@ pub struct Overrides {
     pub cgroups: Vec<String>,
     /// `--unit`
     pub units: Vec<String>,
+    /// `--file`
+    pub files: Vec<String>,
     /// `--no-kernel`
     pub no_kernel: bool,
     /// `--no-containers`
@@ -60,6 +62,10 @@ impl Overrides {
         if self.no_kernel {
             raw.kernel =
                 Some(at("--no-kernel", Kernel { enabled: Some(at("--no-kernel", false)), ..Kernel::default() }));
+        }
+        if let Some(include) = list("--file", &self.files, problems) {
+            let files = at("--file", Files { include: Some(include), ..Files::default() });
+            raw.files = Some(at("--file", vec![files]));
         }
         if let Some(endpoints) = list("--to", &self.to, problems) {
             let destination = |endpoint| at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() });

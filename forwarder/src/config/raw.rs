@@ -9,6 +9,7 @@ use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+use crate::source::file::Glob;
 
 words! {
     /// Which I/O back end carries sources and destinations.
@@ -55,6 +56,24 @@ words! {
     }
 }
 
+words! {
+    /// How the lines of a file are written.
+    pub enum FileFormat {
+        Auto = "auto",
+        Text = "text",
+        Cri = "cri",
+        Docker = "docker",
+    }
+}
+
+words! {
+    /// Where reading a file begins that Ringward has not read before.
+    pub enum ReadFrom {
+        Beginning = "beginning",
+        End = "end",
+    }
+}
+
 document! {
     /// A Ringward configuration. Every key may be left out.
     pub struct Raw {
@@ -79,6 +98,9 @@ document! {
 
         /// The kernel's own log.
         kernel: Kernel,
+
+        /// Files to read and to follow. Where a file matches several of these, the first one holds.
+        files: Vec<Located<Files>> => "none",
 
         /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP.
         listen: Vec<Located<Listen>> => "none",
@@ -157,6 +179,40 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+    }
+}
+
+document! {
+    /// Files, and how to read them. See `docs/files.md` for what is promised.
+    pub struct Files {
+        /// Which files: `*`, `?` and `[a-z]` stand for parts of a name, `**` for any number of folders. Files that appear
+        /// later are found; a renamed one is read to its end.
+        include: Vec<Located<Glob>> => "required",
+
+        /// Which of these are left out.
+        exclude: Vec<Located<Glob>> => "none",
+
+        /// `text`: each line is a record. `cri` and `docker`: the logs of containers, with their time and stream, and
+        /// with parts of a line joined; what is none of the format goes on as text. `auto` goes by the path: files below
+        /// `pods/` and `containers/` as the kubelet and Docker name them are logs of containers, all others are text.
+        format: FileFormat = "auto",
+
+        /// Where to begin in a file that was not read before and is there when Ringward starts. What appears later is
+        /// always read from its beginning, and what was read before is read on where it was left.
+        read_from: ReadFrom = "beginning",
+
+        /// A file that was not read before and has not been written to for so long is read only from where it ends now.
+        ignore_older: Period => "none: files of any age",
+
+        /// The name of what the files hold: the `talos-service` of their records.
+        name: Name => "the file's path; of a container's log, the container's name",
+
+        /// The longest line. A longer one is split there, and the pieces are marked.
+        max_line: Bytes = "256KiB",
+
+        /// The end of a file that does not end in a newline, and a line of a container that never got its last part,
+        /// become a record, marked `partial`, after this time without more.
+        idle_flush: Period = "5s",
     }
 }
 

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, ForAll, Kernel, Raw, Retry, Ring, SegmentChoice};
+use super::raw::{Capture, Destination, Files, ForAll, Kernel, Raw, Retry, Ring, SegmentChoice};
 use super::resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
 };
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
 use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::source::file::Glob;
 
 /// The largest payload of a UDP datagram over IPv4: 65535 less 20 of IP and 8 of UDP header.
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -54,7 +55,8 @@ pub fn resolve(
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
     let capture = check.capture(&raw_capture);
     let ring = check.ring(&raw_ring);
-    check.a_line_fits_the_ring(&raw_capture, &raw_ring);
+    check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
+    let files = check.files(raw.files.as_ref(), &raw_ring);
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
@@ -63,6 +65,7 @@ pub fn resolve(
         ring,
         capture,
         kernel: kernel(&value_of(&raw.kernel)),
+        files,
         listen,
         destinations,
         state_dir,
@@ -119,18 +122,47 @@ impl Check<'_> {
     }
 
     /// A line that is larger than the ring could never be delivered.
-    fn a_line_fits_the_ring(&mut self, capture: &Capture, ring: &Ring) {
-        let (line, ring) = (capture.max_line(), ring.bytes());
+    fn a_line_fits_the_ring(&mut self, key: &str, line: &Located<Bytes>, ring: &Ring) {
+        let ring = ring.bytes();
         let known = |at: &Located<Bytes>, problems: &Self| problems.reported(&at.place, &at.key);
-        if line.value <= ring.value || known(&line, self) || known(&ring, self) {
+        if line.value <= ring.value || known(line, self) || known(&ring, self) {
             return;
         }
         if line.place == Place::Default {
-            let what = format!("`{}` is less than capture.max_line, which is {}", ring.value, line.value);
-            self.add(&ring, what, format!("{} or more, or a smaller capture.max_line", line.value));
+            let what = format!("`{}` is less than {key}, which is {}", ring.value, line.value);
+            self.add(&ring, what, format!("{} or more, or a smaller {key}", line.value));
         } else {
             let what = format!("`{}` is more than ring.bytes, which is {}", line.value, ring.value);
-            self.add(&line, what, format!("{} or less, or a larger ring.bytes", ring.value));
+            self.add(line, what, format!("{} or less, or a larger ring.bytes", ring.value));
+        }
+    }
+
+    fn files(&mut self, raw: Option<&Located<Vec<Located<Files>>>>, ring: &Ring) -> Vec<FilesConfig> {
+        let given = raw.map(|list| list.value.as_slice()).unwrap_or_default();
+        given.iter().map(|files| self.selection(files, ring)).collect()
+    }
+
+    fn selection(&mut self, given: &Located<Files>, ring: &Ring) -> FilesConfig {
+        let raw = &given.value;
+        let globs = |list: Option<&Located<Vec<Located<Glob>>>>| -> Vec<Glob> {
+            list.into_iter().flat_map(|list| &list.value).map(|glob| glob.value.clone()).collect()
+        };
+        let include = globs(raw.include.as_ref());
+        let key = format!("{}.include", given.key);
+        let was_wrong = self.problems.0.iter().any(|problem| problem.key.starts_with(&key));
+        if include.is_empty() && !was_wrong {
+            self.add(given, "has no `include`", format!("`include` with a list, each item {}", Glob::ACCEPTED));
+        }
+        self.a_line_fits_the_ring("the max_line of files", &raw.max_line(), ring);
+        FilesConfig {
+            include,
+            exclude: globs(raw.exclude.as_ref()),
+            format: raw.format().value,
+            read_from: raw.read_from().value,
+            ignore_older: raw.ignore_older.as_ref().map(|age| self.period(age, "1s", "87600h")),
+            name: raw.name.as_ref().map(|name| name.value.0.clone()),
+            max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
+            idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
         }
     }
 

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
-use super::raw::{Format, HookChoice, IoChoice, ParseChoice, SegmentChoice};
+use super::raw::{FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
+use crate::source::file::Glob;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedConfig {
@@ -20,6 +21,7 @@ pub struct ResolvedConfig {
     pub ring: RingConfig,
     pub capture: CaptureConfig,
     pub kernel: KernelConfig,
+    pub files: Vec<FilesConfig>,
     /// Names are unique; so are endpoints, but for port 0.
     pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
@@ -71,6 +73,23 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilesConfig {
+    /// At least one.
+    pub include: Vec<Glob>,
+    pub exclude: Vec<Glob>,
+    pub format: FileFormat,
+    pub read_from: ReadFrom,
+    /// 1 s to ten years.
+    pub ignore_older: Option<Duration>,
+    /// Printable; `None`: the path, or the container's name.
+    pub name: Option<String>,
+    /// 1 KiB to 16 MiB, at most what the ring holds.
+    pub max_line: usize,
+    /// 10 ms to 1 h.
+    pub idle_flush: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -11,6 +11,7 @@ use super::error::{Place, Problems};
 use super::units::{Bytes, Period};
 use super::yaml::{Kind, Node};
 use crate::config::endpoint::{Endpoint, ListenEndpoint};
+use crate::source::file::Glob;
 
 /// Something a key can hold.
 pub trait Value: Sized {
@@ -280,6 +281,16 @@ impl Scalar for PathBuf {
         } else {
             Err(format!("`{text}` is not an absolute path"))
         }
+    }
+}
+
+impl Scalar for Glob {
+    fn accepted() -> String {
+        Glob::ACCEPTED.into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Glob::parse(text)
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod mode;
 mod probe;
+mod readable;
 mod resolve;
 mod ring_send;
 mod tcp;
@@ -19,6 +20,7 @@ mod udp;
 
 pub use mode::{Backend, IoError, IoMode, backend, run};
 pub use probe::{UringSupport, probe};
+pub use readable::Readable;
 pub use resolve::resolve;
 pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};
 pub use udp::UdpConnection;

@@ -5,8 +5,11 @@
 //!
 //! What does not parse is text, and is never refused or lost.
 
+pub mod cri;
+pub mod docker_json;
 pub mod json;
 pub mod line;
+pub mod log_line;
 mod peer;
 mod space;
 pub mod talos;

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod container;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod file;
 pub mod framer;
 pub mod kmsg;
 pub mod logfile;
