@@ -45,7 +45,7 @@ fn talos_line(number: u64, to: &mut String) {
         100 + number % 800 / 10 * 10 + 1
     );
     to.push_str(&format!("{{\"caller\":\"mvcc/kvstore.go:57\",\"compact-revision\":{number},{rest}"));
-    to.push_str("§");
+    to.push('§');
     to.push_str(&end);
     to.push('\n');
 }
@@ -65,7 +65,7 @@ fn pieces(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         state ^= state >> 7;
         state ^= state << 17;
         // Now and then a few bytes, else up to half a megabyte.
-        let most = if state % 3 == 0 { 40 } else { 500_000 };
+        let most = if state.is_multiple_of(3) { 40 } else { 500_000 };
         let (piece, rest) = bytes.split_at((1 + (state >> 20) as usize % most).min(bytes.len()));
         bytes = rest;
         (!piece.is_empty()).then_some(piece)

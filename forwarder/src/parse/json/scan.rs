@@ -167,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn runs_end_at_the_first_special_byte(
-            text in proptest::collection::vec(prop_oneof![6 => 0x1eu8..0x24, 6 => 0x5bu8..0x5e, 9 => b'a'..b'z', 1 => any::<u8>()], 0..40),
+            text in proptest::collection::vec(prop_oneof![6 => 0x1eu8..0x24, 6 => 0x5bu8..0x5e, 9 => b'a'..=b'z', 1 => any::<u8>()], 0..40),
             plain in 0..40usize,
             at in any::<prop::sample::Index>(),
         ) {
