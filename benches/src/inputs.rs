@@ -33,6 +33,12 @@ pub fn not_ascii() -> String {
     text
 }
 
+/// What Talos sends of a service.
+pub const TALOS_OBJECT: &str = r#"{"caller":"mvcc/kvstore_compaction.go:57","compact-revision":34567,"msg":"finished scheduled compaction of the store at a revision","talos-level":"info","talos-service":"etcd","talos-time":"2021-10-19T14:53:05.815Z","took":"21.041639ms"}"#;
+
+/// What the service itself prints, by zap.
+pub const SERVICE_JSON: &str = r#"{"level":"info","ts":"2021-10-19T14:53:05.815Z","caller":"mvcc/kvstore_compaction.go:57","msg":"finished scheduled compaction of the store at a revision","compact-revision":34567,"took":"21.041639ms"}"#;
+
 /// `line`, as often as a stage handles records, with newlines.
 pub fn lines(line: &str) -> Vec<u8> {
     format!("{line}\n").repeat(RECORDS as usize).into_bytes()

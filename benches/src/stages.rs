@@ -5,12 +5,14 @@ use std::hint::black_box;
 
 use ringward::encode::json_lines::{JsonLines, JsonLinesOptions};
 use ringward::encode::simd::{EscapeStyle, Variant, escape_into_with};
+use ringward::parse::cri::CriParser;
+use ringward::parse::line::{LineKind, LineParser};
 use ringward::record::{Batch, BatchBuilder, FieldValue, Flags};
 use ringward::ring::{ReaderOptions, Ring, RingLimits};
 use ringward::source::framer::{Framed, Framer};
 
 use crate::RECORDS;
-use crate::inputs::{batch, container, escaped, fill, lines, not_ascii, plain};
+use crate::inputs::{SERVICE_JSON, TALOS_OBJECT, batch, container, escaped, fill, lines, not_ascii, plain};
 
 /// A stage that can be run again and again.
 pub struct Stage {
@@ -22,7 +24,11 @@ pub struct Stage {
 
 /// All stages, in the order of a record's way.
 pub fn all() -> Vec<Stage> {
-    let mut stages = vec![frame(), build()];
+    let mut stages = vec![frame(), parse_cri()];
+    stages.push(parse("object, passed on", LineKind::Auto, TALOS_OBJECT));
+    stages.push(parse("service's JSON", LineKind::Talos, SERVICE_JSON));
+    stages.push(parse("service's text", LineKind::Talos, &plain()));
+    stages.push(build());
     for cursors in [1, 4, 16] {
         stages.push(ring(cursors));
     }
@@ -51,6 +57,27 @@ fn frame() -> Stage {
             black_box(&framed);
         };
         framer.push(black_box(&input), 1, Flags::NONE, &mut out);
+    })
+}
+
+/// A CRI line into its time, stream and text.
+fn parse_cri() -> Stage {
+    let line = format!("2026-01-02T03:04:05.123456789Z stdout F {}", plain());
+    let mut parser = CriParser::default();
+    stage("parse CRI", line.len() * RECORDS as usize, move || {
+        for _ in 0..RECORDS {
+            let _ = black_box(parser.parse(black_box(line.as_bytes())));
+        }
+    })
+}
+
+/// A line into its parts.
+fn parse(name: &str, kind: LineKind, line: &str) -> Stage {
+    let (line, mut parser) = (line.to_owned(), LineParser::default());
+    stage(format!("parse {name}"), line.len() * RECORDS as usize, move || {
+        for _ in 0..RECORDS {
+            black_box(parser.parse(kind, black_box(line.as_bytes())));
+        }
     })
 }
 

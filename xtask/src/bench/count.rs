@@ -100,16 +100,9 @@ pub fn row() -> Result<Row> {
 fn count(filter: Option<&str>) -> Result<BTreeMap<String, f64>> {
     setup::count_tools()?;
     ui::heading("Counting instructions");
-    command::run(&mut workspace::cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "-p",
-        "ringward-benches",
-        "--bin",
-        "stage",
-    ]))?;
-    let program = workspace::target()?.join("release/stage");
+    // As the VM's Ringward is built, of which most is there already when it is CI that counts.
+    vm::build_static(&["-p", "ringward-benches", "--bin", "stage"])?;
+    let program = vm::binaries()?.join("stage");
     // Valgrind shows a processor without AVX-512, so it is valgrind that is asked.
     let names = command::output(&mut valgrind(&program))?;
     let names = names.lines().filter_map(|line| line.split('\t').next());
