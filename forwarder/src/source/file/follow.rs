@@ -123,9 +123,13 @@ impl Followed {
 
     /// Goes to the first line that begins at `offset` or after it.
     fn go_to_line(&mut self) -> io::Result<()> {
+        if self.offset == 0 {
+            return Ok(());
+        }
         let mut buffer = [0; 4096];
-        let mut at = self.offset.saturating_sub(1);
-        while self.offset > 0 {
+        // From the byte before: where that ends a line, the line at `offset` is whole.
+        let mut at = self.offset - 1;
+        loop {
             let len = self.file.read_at(&mut buffer, at)?;
             if let Some(newline) = memchr::memchr(b'\n', &buffer[..len]) {
                 at += newline as u64 + 1;

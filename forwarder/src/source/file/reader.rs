@@ -338,7 +338,7 @@ impl Reader {
             self.output.push_loss(file.origin(), Lost::Bytes(lost), &place, now_ns, now_ns);
         }
         let offset = file.offset();
-        let old = std::mem::replace(&mut file.key, String::new());
+        let old = std::mem::take(&mut file.key);
         file.begin_anew(key);
         self.known.add_gone(old, offset);
         self.clear_deadline(number);
