@@ -90,6 +90,14 @@ impl Looking {
         if line.is_empty() {
             return;
         }
+        // Some escape a slash, which JSON allows.
+        let unescaped;
+        let line = if memmem::find(line, br"\/").is_some() {
+            unescaped = line.split(|byte| *byte == b'\\').collect::<Vec<_>>().concat();
+            &unescaped[..]
+        } else {
+            line
+        };
         if !(line.starts_with(b"{") && line.ends_with(b"}")) {
             self.look.changed += 1;
             return;
