@@ -3,20 +3,13 @@
 //!
 //! Two threads write to a captured file as fast as they can. What their writes cost themselves is in `hooks`.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use forwarder_common::{ExecRecord, PipeKey};
-use ringward::record::{Origin, OriginHandle, OriginKind};
-use ringward::ring::{Ring, RingLimits};
-use ringward::source::ebpf::load::{LoadOptions, load};
-use ringward::source::ebpf::names::Names;
-use ringward::source::ebpf::reader::{ReaderHandle, ReaderOptions, start};
-use ringward::source::ebpf::stream::StreamLimits;
+use ringward::source::ebpf::reader::ReaderHandle;
+use ringward_benches::capture::{TARGET, capture};
 
 /// Chunks a second of one core, at least.
 const BAR: f64 = 2e6;
@@ -24,19 +17,6 @@ const LINE: usize = 200;
 /// Written by each thread in a round: what both write fits the kernel's rings, so that none is lost.
 const LINES: u64 = 40_000;
 const ROUNDS: usize = 25;
-const RING_BYTES: usize = 64 << 20;
-
-struct Nobody;
-
-impl Names for Nobody {
-    fn name(&mut self, _: &ExecRecord) -> Option<[OriginHandle; 2]> {
-        None
-    }
-
-    fn held(&mut self, keys: &[PipeKey]) -> HashSet<PipeKey> {
-        keys.iter().copied().collect()
-    }
-}
 
 fn main() {
     // `cargo test --benches` only asks whether this builds.
@@ -49,19 +29,7 @@ fn main() {
 }
 
 fn measure() -> Result<(), String> {
-    let options =
-        LoadOptions { hook: None, ring_bytes: RING_BYTES, max_write: 1 << 20, containers: true, console: false };
-    let capture = load(&options).map_err(|error| error.to_string())?;
-    let hook = capture.hook;
-    let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
-    let limits = StreamLimits { max_line: 1 << 20, hold: 1 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits };
-    let reader = start(capture, options, ring, Box::new(Nobody), None).map_err(|error| error.to_string())?;
-    let target = std::fs::metadata("/dev/null").map_err(|error| error.to_string())?;
-    let device = (rustix::fs::major(target.dev()) << 20) | rustix::fs::minor(target.dev());
-    let key = PipeKey { inode: target.ino(), device, zero: 0 };
-    reader.add(key, OriginHandle::new(Origin::new(OriginKind::Process, "bench")), None, None);
-    std::thread::sleep(Duration::from_millis(20));
+    let (reader, hook) = capture(None)?;
     let best = (0..ROUNDS).map(|_| round(&reader)).fold(f64::MAX, f64::min);
     let lost = reader.counters.lost_bytes.load(Ordering::Relaxed);
     reader.stop();
@@ -81,7 +49,7 @@ fn round(reader: &ReaderHandle) -> f64 {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let mut captured = File::options().write(true).open("/dev/null").expect("there is a /dev/null");
+                let mut captured = File::options().write(true).open(TARGET).expect("there is a /dev/null");
                 let mut line = [b'x'; LINE];
                 line[LINE - 1] = b'\n';
                 for _ in 0..LINES {

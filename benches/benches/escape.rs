@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group};
 use ringward::encode::simd::{EscapeStyle, Variant, escape_into, escape_into_with};
+use ringward_benches::inputs::{CYRILLIC, PLAIN, escaped, text};
 
 const SIZES: [usize; 4] = [32, 200, 1024, 16 * 1024];
 /// Of the reference's time, where there is a reference.
@@ -22,33 +23,13 @@ type Make = fn(usize) -> Vec<u8>;
 
 /// Inputs by name. Those that are valid UTF-8 and not the worst case are held against the reference.
 const INPUTS: [(&str, Make); 6] = [
-    ("plain", |len| {
-        text("2026-01-02 03:04:05.123 INFO worker-7 request served path=/api/v1/items status=200 bytes=18231 ", len)
-    }),
-    ("escaped30", escaped),
-    ("cyrillic", |len| text("запрос обработан за миллисекунды ", len)),
-    ("cjk", |len| text("请求已在几毫秒内处理完毕，状态正常。", len)),
+    ("plain", |len| text(PLAIN, len).into_bytes()),
+    ("escaped30", |len| escaped(len).into_bytes()),
+    ("cyrillic", |len| text(CYRILLIC, len).into_bytes()),
+    ("cjk", |len| text("请求已在几毫秒内处理完毕，状态正常。", len).into_bytes()),
     ("all escapes", |len| vec![1; len]),
     ("all invalid", |len| vec![0xff; len]),
 ];
-
-/// At most `len` bytes of a text that repeats, cut between two characters.
-fn text(words: &str, len: usize) -> Vec<u8> {
-    let mut text: String = words.chars().cycle().take(len).collect();
-    text.truncate(text.floor_char_boundary(len));
-    text.into_bytes()
-}
-
-/// Three bytes of ten need an escape, in no pattern that a branch predictor could learn from one line.
-fn escaped(len: usize) -> Vec<u8> {
-    let mut state = 7u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 16) as usize
-    };
-    let byte = |number: usize| if number % 10 < 3 { b"\"\\\t<"[number / 10 % 4] } else { b'x' };
-    (0..len).map(|_| byte(next())).collect()
-}
 
 /// The reference; `false` where it refuses.
 fn reference(input: &[u8], out: &mut Vec<u8>) -> bool {

@@ -1,38 +1,18 @@
 //! What each capture hook costs the programs of the machine: a captured 200-byte write, an uncaptured one, and a
 //! system call that writes nothing. Needs root. Prints each figure beside its bar.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use forwarder_common::{ExecRecord, PipeKey};
-use ringward::record::{Origin, OriginHandle, OriginKind};
-use ringward::ring::{Ring, RingLimits};
 use ringward::source::ebpf::hook::Hook;
-use ringward::source::ebpf::load::{LoadOptions, load};
-use ringward::source::ebpf::names::Names;
-use ringward::source::ebpf::reader::{ReaderOptions, start};
-use ringward::source::ebpf::stream::StreamLimits;
+use ringward_benches::capture::{TARGET, capture};
 
 /// Bars of the tp_btf hook, ns.
 const CAPTURED_BAR: f64 = 340.0;
 const OTHER_BAR: f64 = 100.0;
 const CALLS: u32 = 200_000;
 const ROUNDS: usize = 9;
-
-struct Nobody;
-
-impl Names for Nobody {
-    fn name(&mut self, _: &ExecRecord) -> Option<[OriginHandle; 2]> {
-        None
-    }
-
-    fn held(&mut self, keys: &[PipeKey]) -> HashSet<PipeKey> {
-        keys.iter().copied().collect()
-    }
-}
 
 fn main() {
     // `cargo test --benches` only asks whether this builds.
@@ -63,19 +43,7 @@ fn main() {
 }
 
 fn with(hook: Hook) -> Result<[f64; 3], String> {
-    let options =
-        LoadOptions { hook: Some(hook), ring_bytes: 64 << 20, max_write: 1 << 20, containers: true, console: false };
-    let capture = load(&options).map_err(|error| error.to_string())?;
-    let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
-    let limits = StreamLimits { max_line: 1 << 20, hold: 1 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits };
-    let reader = start(capture, options, ring, Box::new(Nobody), None).map_err(|error| error.to_string())?;
-    // Any inode can be a target of the system call hooks; a file that throws its content away is the cheapest.
-    let target = std::fs::metadata("/dev/null").map_err(|error| error.to_string())?;
-    let device = (rustix::fs::major(target.dev()) << 20) | rustix::fs::minor(target.dev());
-    let key = PipeKey { inode: target.ino(), device, zero: 0 };
-    reader.add(key, OriginHandle::new(Origin::new(OriginKind::Process, "bench")), None, None);
-    std::thread::sleep(Duration::from_millis(20));
+    let (reader, _) = capture(Some(hook))?;
     let cost = measure();
     reader.stop();
     Ok(cost)
@@ -83,7 +51,7 @@ fn with(hook: Hook) -> Result<[f64; 3], String> {
 
 /// The fastest of some rounds, which the machine's other work has disturbed least.
 fn measure() -> [f64; 3] {
-    let mut captured = File::options().write(true).open("/dev/null").expect("there is a /dev/null");
+    let mut captured = File::options().write(true).open(TARGET).expect("there is a /dev/null");
     let mut other = File::options().write(true).open("/dev/zero").expect("there is a /dev/zero");
     let line = [b'x'; 200];
     let mut best = [f64::MAX; 3];

@@ -1,18 +1,18 @@
 //! The stages. A new one is one more line in [`all`].
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use ringward::encode::json_lines::{JsonLines, JsonLinesOptions};
 use ringward::encode::simd::{EscapeStyle, Variant, escape_into_with};
 use ringward::parse::cri::CriParser;
 use ringward::parse::line::{LineKind, LineParser};
-use ringward::record::{Batch, BatchBuilder, FieldValue, Flags};
+use ringward::record::{Batch, BatchBuilder, Flags};
 use ringward::ring::{ReaderOptions, Ring, RingLimits};
 use ringward::source::framer::{Framed, Framer};
 
 use crate::RECORDS;
-use crate::inputs::{SERVICE_JSON, TALOS_OBJECT, batch, container, escaped, fill, lines, not_ascii, plain};
+use crate::inputs::{
+    CYRILLIC, LINE, SERVICE_JSON, TALOS_OBJECT, batch, batches, container, encoder, escaped, fill, lines, plain, text,
+};
 
 /// A stage that can be run again and again.
 pub struct Stage {
@@ -33,14 +33,11 @@ pub fn all() -> Vec<Stage> {
         stages.push(ring(cursors));
     }
     for variant in Variant::available() {
-        for (text, line) in [("plain", plain()), ("escaped30", escaped()), ("cyrillic", not_ascii())] {
-            stages.push(escape(variant, text, line));
+        for (name, line) in [("plain", plain()), ("escaped30", escaped(LINE)), ("cyrillic", text(CYRILLIC, LINE))] {
+            stages.push(escape(variant, name, line));
         }
     }
-    let fields = [("status", FieldValue::Json(b"200")), ("user", FieldValue::Text(b"somebody"))];
-    stages.push(encode("plain", batch(&plain(), &[])));
-    stages.push(encode("escaped30", batch(&escaped(), &[])));
-    stages.push(encode("two fields", batch(&plain(), &fields)));
+    stages.extend(batches().map(|(name, batch)| encode(name, batch)));
     stages
 }
 
@@ -86,14 +83,14 @@ fn build() -> Stage {
     let (line, origin) = (plain(), container());
     let mut builder = BatchBuilder::new(512 << 10);
     stage("build a batch", line.len() * RECORDS as usize, move || {
-        fill(&mut builder, &origin, black_box(&line), &[]);
+        fill(&mut builder, &origin, black_box(&line), Flags::NONE, &[]);
         black_box(builder.seal());
     })
 }
 
 /// A batch into the ring, and out of it by each of `cursors`, which acknowledge it.
 fn ring(cursors: usize) -> Stage {
-    let batch = batch(&plain(), &[]);
+    let batch = batch(&plain(), Flags::NONE, &[]);
     let bytes = batch.byte_len();
     let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
     let mut readers: Vec<_> = (0..cursors).map(|n| ring.reader(ReaderOptions::new(n.to_string()))).collect();
@@ -120,11 +117,7 @@ fn escape(variant: Variant, text: &str, line: String) -> Stage {
 
 /// A batch into json_lines, with a tag.
 fn encode(name: &str, batch: Batch) -> Stage {
-    let mut encoder = JsonLines::new(JsonLinesOptions {
-        extra_tags: BTreeMap::from([("server".into(), "s03-rack07".into())]),
-        newline: true,
-        max_record_bytes: None,
-    });
+    let mut encoder = encoder();
     let (mut out, mut ends) = (Vec::new(), Vec::new());
     let bytes = batch.records().map(|record| record.body.len()).sum();
     stage(format!("encode {name}"), bytes, move || {
