@@ -30,10 +30,10 @@ mod yaml;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Place, Problem, Problems};
 pub use overrides::Overrides;
-pub use raw::{Format, HookChoice, IoChoice};
+pub use raw::{CutChoice, EntryChoice, Format, HookChoice, IoChoice};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
+    CaptureConfig, DestinationConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

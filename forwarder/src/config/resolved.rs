@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::raw::{Format, HookChoice, IoChoice};
+use super::raw::{CutChoice, EntryChoice, Format, HookChoice, IoChoice};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedConfig {
@@ -20,6 +20,8 @@ pub struct ResolvedConfig {
     pub ring: RingConfig,
     pub capture: CaptureConfig,
     pub kernel: KernelConfig,
+    /// Where it is asked for.
+    pub memlogd: Option<MemlogdConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
     pub destinations: Vec<DestinationConfig>,
 }
@@ -69,6 +71,17 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemlogdConfig {
+    /// Absolute, and short enough for a socket's address; so is the next, and they differ.
+    pub log_socket: PathBuf,
+    pub query_socket: PathBuf,
+    pub format: EntryChoice,
+    /// 128 bytes to 16 MiB, and at most [`RingConfig::bytes`].
+    pub max_line: usize,
+    pub cut: CutChoice,
 }
 
 #[derive(Clone, Debug, PartialEq)]

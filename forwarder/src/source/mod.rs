@@ -7,4 +7,5 @@ pub mod ebpf;
 pub mod framer;
 pub mod kmsg;
 pub mod logfile;
+pub mod memlogd;
 pub mod output;
