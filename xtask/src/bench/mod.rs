@@ -13,6 +13,7 @@ mod forwarder;
 mod idle;
 mod latency;
 mod load;
+mod memlogd;
 mod memory;
 mod outcome;
 mod percentiles;
@@ -49,6 +50,8 @@ pub struct Options {
 enum What {
     /// From write(2) in real containers to a receiver: latency, idle, memory, throughput (root; a few minutes)
     E2e(E2eOptions),
+    /// From descriptors to one and to two followers, beside LinuxKit's memlogd (a minute)
+    Memlogd(memlogd::Options),
 }
 
 #[derive(Args)]
@@ -91,7 +94,10 @@ struct Bench {
 }
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let What::E2e(options) = &options.what;
+    let options = match &options.what {
+        What::E2e(options) => options,
+        What::Memlogd(options) => return memlogd::run(options),
+    };
     if !rustix::process::geteuid().is_root() {
         bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
     }
@@ -133,12 +139,18 @@ impl Part {
     }
 }
 
-/// The binary that is measured, and `emit` for the containers.
+/// The binary that is measured.
+fn build_ringward() -> Result<PathBuf> {
+    command::run(&mut workspace::cargo(&["build", "--release", "-p", "ringward"]))?;
+    Ok(workspace::target()?.join("release/ringward"))
+}
+
+/// The same, and `emit` for the containers.
 fn build() -> Result<PathBuf> {
     ui::heading("Building ringward and emit");
-    command::run(&mut workspace::cargo(&["build", "--release", "-p", "ringward"]))?;
+    let ringward = build_ringward()?;
     vm::build_static(&["-p", "ringward-guest", "--bin", "emit"])?;
-    Ok(workspace::target()?.join("release/ringward"))
+    Ok(ringward)
 }
 
 /// What Ringward captures is the machine's: the containers of tests that run now would be in the figures. The lock is
