@@ -1,6 +1,6 @@
 //! Many followers, some of them stopped: nobody waits for anybody.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -113,6 +113,39 @@ fn two_followers_at_two_hundred_thousand_lines_a_second() {
         assert_eq!(follower.join().unwrap(), Seen { lines: total, missed: 0 });
     }
     println!("{} lines were written in {took:?}", written.load(Ordering::Relaxed));
+}
+
+/// What one read takes is whole sends: the buffer is larger than what a socket holds.
+#[test]
+fn an_entry_is_never_split_over_two_sends() {
+    let memlogd = Memlogd::start(&["-max-lines", "100000", "-max-line-len", "20000"]);
+    let mut stream = UnixStream::connect(memlogd.sockets.query()).unwrap();
+    stream.write_all(&[BOTH]).unwrap();
+    stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+    let mut pipe = memlogd.sockets.pipe("n");
+    let writer = std::thread::spawn(move || {
+        for number in 0..5000usize {
+            let len = number * 7919 % if number.is_multiple_of(50) { 20_000 } else { 300 };
+            pipe.write_all(format!("{number} {}\n", "<".repeat(len / 6)).as_bytes()).unwrap();
+        }
+        pipe.write_all(b"the end\n").unwrap();
+    });
+    let mut buffer = vec![0; 4 << 20];
+    let mut reads = 0;
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..read]).unwrap();
+        assert!(text.ends_with("\"}\n"), "split after {:?}", &text[text.len().saturating_sub(100)..]);
+        reads += 1;
+        if text.ends_with("\"msg\":\"the end\"}\n") {
+            break;
+        }
+        // As a client that is busy: much is sent meanwhile.
+        if reads % 10 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    writer.join().unwrap();
 }
 
 #[test]

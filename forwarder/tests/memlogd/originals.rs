@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::daemon::{Memlogd, Sockets, content, program, wait_until};
 use crate::harness::daemon::Daemon;
-use crate::harness::machine::skip;
+use crate::harness::machine::{say_skipped, skip};
 use crate::harness::process::output;
 use crate::harness::target;
 
@@ -23,8 +23,7 @@ fn original(name: &str) -> Option<PathBuf> {
         return Some(found);
     }
     match std::fs::read_to_string(folder.join("refused")) {
-        // No setup can help against that, in CI either.
-        Ok(why) => eprintln!("\nSKIPPED: LinuxKit's {name}: {}", why.trim()),
+        Ok(why) => say_skipped(&format!("LinuxKit's {name}: {}", why.replace('\n', " "))),
         Err(_) => skip(&format!("LinuxKit's {name} is not in {}: `cargo xtask setup --test`", folder.display())),
     }
     None
