@@ -14,6 +14,7 @@ pub mod destination;
 pub mod encode;
 pub mod io;
 pub mod observe;
+pub mod parse;
 pub mod pipeline;
 pub mod record;
 pub mod ring;

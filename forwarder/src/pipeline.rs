@@ -1,9 +1,9 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
 //!
-//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `io`
-//! carries all destinations, `memlogd` reads the descriptors that were passed to it, `view` serves those who look at the
-//! ring, the main thread waits for signals and saves checkpoints. Between them are the ring and channels; nothing is
-//! polled while nothing happens.
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `files`
+//! reads files, `listen` takes in what others send, `memlogd` reads the descriptors that were passed to it, `view` serves
+//! those who look at the ring, `io` carries all destinations, the main thread waits for signals and saves checkpoints.
+//! Between them are the ring and channels; nothing is polled while nothing happens.
 
 pub mod memlogd;
 
@@ -19,17 +19,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{
-    CaptureConfig, CutChoice, DestinationConfig, EntryChoice, HookChoice, IoChoice, KernelConfig, MemlogdConfig,
-    ResolvedConfig,
+    CaptureConfig, CutChoice, DestinationConfig, EntryChoice, FileFormat, FilesConfig, HookChoice, IoChoice,
+    KernelConfig, ListenConfig, MemlogdConfig, ParseChoice, ReadFrom, ResolvedConfig, SegmentChoice,
 };
-use crate::destination::{self, DrainReport, Endpoint, RetryPolicy, StopHandle, stop_channel};
+use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
+use crate::parse::line::LineKind;
 use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
+use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
 use crate::source::memlogd::{Cut, LineLimit};
+use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
 use crate::view::EntryFormat;
 use crate::view::query::QueryOptions;
@@ -283,11 +286,12 @@ impl Destinations {
         let thread = std::thread::Builder::new().name("io".into()).spawn(move || {
             let all = async move {
                 let alone = tasks.len() == 1;
+                let encoders = Encoders::default();
                 let running: Vec<_> = tasks
                     .into_iter()
                     .map(|(config, cursor, counters)| {
                         let name = config.name.clone();
-                        let running = destination::run(config, cursor, counters, signal.clone());
+                        let running = destination::run(config, cursor, counters, signal.clone(), encoders.clone());
                         let shown = name.clone();
                         let running = async move {
                             let report = running.await;
@@ -393,6 +397,7 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
     destination::DestinationConfig {
         extra_tags: config.extra_tags.clone(),
         max_record_bytes: config.max_record_bytes,
+        pad_segments: config.udp_segment == SegmentChoice::Pad,
         retry,
         resend_window: config.resend_window,
         ..destination::DestinationConfig::new(&config.name, config.endpoint.clone())
@@ -423,6 +428,8 @@ fn start_memlogd(config: Option<&MemlogdConfig>, ring: &Arc<Ring>) -> anyhow::Re
 struct Sources {
     kmsg: Option<KmsgHandle>,
     memlogd: Option<Memlogd>,
+    files: Option<FilesHandle>,
+    listen: Option<ListenHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
     parts: Vec<String>,
@@ -439,19 +446,35 @@ impl Sources {
         let mut sources = Self {
             kmsg: None,
             memlogd,
+            files: None,
+            listen: None,
             #[cfg(feature = "ebpf")]
             capture: None,
             parts: Vec::new(),
         };
+        // First, and before anything is attached: an address that can't be had ends the program.
+        sources.start_listening(&config.listen, ring)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
         if sources.memlogd.is_some() {
             sources.parts.push("memlogd's descriptors".into());
         }
+        sources.start_files(config, ring, state)?;
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
         }
         Ok(sources)
+    }
+
+    fn start_listening(&mut self, config: &[ListenConfig], ring: &Arc<Ring>) -> anyhow::Result<()> {
+        if config.is_empty() {
+            return Ok(());
+        }
+        let handle = network::start(config.iter().map(listen_options).collect(), Arc::clone(ring))?;
+        let endpoints: Vec<_> = handle.listening.iter().map(|listening| listening.endpoint.to_string()).collect();
+        self.parts.push(format!("what is sent to {}", endpoints.join(", ")));
+        self.listen = Some(handle);
+        Ok(())
     }
 
     fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
@@ -466,6 +489,32 @@ impl Sources {
             }
             Err(error) => tracing::error!("the kernel log is not captured: {error}"),
         }
+    }
+
+    fn start_files(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        if config.files.is_empty() {
+            return Ok(());
+        }
+        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        let handle = file::start(
+            FilesOptions {
+                selections: config.files.iter().map(selection).collect(),
+                state: state.cloned(),
+                destinations: keeping.map(|destination| destination.name.clone()).collect(),
+            },
+            Arc::clone(ring),
+        )?;
+        self.parts.push(match handle.found {
+            1 => "1 file".to_owned(),
+            found => format!("{found} files"),
+        });
+        self.files = Some(handle);
+        Ok(())
     }
 
     #[cfg(feature = "ebpf")]
@@ -574,6 +623,11 @@ impl Sources {
 
     /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
     fn stop(self) -> Option<Clients> {
+        if let Some(files) = self.files {
+            let counters = Arc::clone(&files.counters);
+            files.stop();
+            tracing::info!("files: {counters}");
+        }
         #[cfg(feature = "ebpf")]
         if let Some(capture) = self.capture {
             capture.stop();
@@ -581,7 +635,46 @@ impl Sources {
         if let Some(kmsg) = self.kmsg {
             kmsg.stop();
         }
+        if let Some(listen) = self.listen {
+            listen.stop();
+        }
         self.memlogd.map(Memlogd::stop_source)
+    }
+}
+
+fn listen_options(config: &ListenConfig) -> ListenOptions {
+    ListenOptions {
+        endpoint: config.endpoint.clone(),
+        name: config.name.clone(),
+        kind: match config.parse {
+            ParseChoice::Auto => LineKind::Auto,
+            ParseChoice::Talos => LineKind::Talos,
+            ParseChoice::Text => LineKind::Text,
+        },
+        max_line: config.max_line,
+        max_connections: config.max_connections,
+        receive_buffer: config.receive_buffer,
+    }
+}
+
+fn selection(config: &FilesConfig) -> Selection {
+    Selection {
+        include: config.include.clone(),
+        exclude: config.exclude.clone(),
+        format: match config.format {
+            FileFormat::Auto => file::Format::Auto,
+            FileFormat::Text => file::Format::Text,
+            FileFormat::Cri => file::Format::Cri,
+            FileFormat::Docker => file::Format::Docker,
+        },
+        read_from: match config.read_from {
+            ReadFrom::Beginning => file::ReadFrom::Beginning,
+            ReadFrom::End => file::ReadFrom::End,
+        },
+        ignore_older: config.ignore_older,
+        name: config.name.clone(),
+        max_line: config.max_line,
+        idle_flush: config.idle_flush,
     }
 }
 

@@ -14,7 +14,7 @@ pub const LINUXKIT: &str = "v0.0.0-20250915124940-43200ea63425";
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 16] = [
+pub const TEST_PACKAGES: [(&str, &str); 17] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -31,11 +31,19 @@ pub const TEST_PACKAGES: [(&str, &str); 16] = [
     ("qemu-aarch64", "qemu-user"),
     ("busybox", "busybox-static"),
     ("go", "golang-go"),
+    ("valgrind", "valgrind"),
 ];
 
 /// What the VM needs from Debian.
 pub const VM_PACKAGES: [(&str, &str); 4] =
     [("qemu-system-x86_64", "qemu-system-x86"), ("cpio", "cpio"), ("busybox", "busybox-static"), ("runc", "runc")];
+
+/// What the benches need from Debian.
+pub const BENCH_PACKAGES: [(&str, &str); 3] = [("runc", "runc"), ("valgrind", "valgrind"), ("rsyslogd", "rsyslog")];
+
+/// A syslog daemon beside rsyslog, with the libraries that it may lack: unpacked and not installed, because Debian lets
+/// only one of the two be.
+pub const SYSLOG_NG: [&str; 5] = ["syslog-ng-core", "libivykis0", "libnet1", "libjson-c5", "libwrap0"];
 
 #[cfg(test)]
 mod tests {

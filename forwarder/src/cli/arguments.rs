@@ -25,6 +25,10 @@ Examples:
       Send both to two receivers, with a tag; standard output stays quiet.
   ringward run --no-kernel --no-containers --pid 4711
       Only what one process and its children print to a terminal, a pipe or a file.
+  ringward run --no-kernel --no-containers --listen tcp://0.0.0.0:5140 --to udp://127.0.0.1:12345
+      Only what others send, as Talos does; no privileges needed.
+  ringward run --no-kernel --no-containers --file '/var/log/*.log' --to tcp://logs.example.org:5044
+      Only files, from where an earlier run left them; needs no root where they can be read.
   ringward check -v --config /etc/ringward/ringward.yaml
       Does this configuration hold, and what does it mean?
   ringward doctor
@@ -135,6 +139,10 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
+    /// Take in what others send to URL: udp://ADDRESS:PORT or tcp://ADDRESS:PORT (repeatable)
+    #[arg(long, value_name = "URL", help_heading = "Capture")]
+    listen: Vec<String>,
+
     /// Add a tag to the records of every destination, as server=s03-rack07 (repeatable)
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Destinations")]
     tag: Vec<String>,
@@ -154,6 +162,10 @@ pub struct Configured {
     /// Capture the systemd unit NAME (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Capture")]
     unit: Vec<String>,
+
+    /// Read and follow the files that match GLOB, as '/var/log/*.log' (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Capture")]
+    file: Vec<String>,
 
     /// Leave out the kernel's log
     #[arg(long, help_heading = "Capture")]
@@ -184,6 +196,7 @@ impl Configured {
     pub fn overrides(&self) -> Overrides {
         Overrides {
             to: self.to.clone(),
+            listen: self.listen.clone(),
             tags: self.tag.clone(),
             spill: self.spill.clone(),
             capture_hook: self.capture_hook.clone(),
@@ -191,6 +204,7 @@ impl Configured {
             pids: self.pid.clone(),
             cgroups: self.cgroup.clone(),
             units: self.unit.clone(),
+            files: self.file.clone(),
             no_kernel: self.no_kernel,
             no_containers: self.no_containers,
             state_dir: self.state_dir.clone(),
@@ -211,7 +225,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_are_accepted() {
         let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
-        assert_eq!(examples.len(), 5);
+        assert_eq!(examples.len(), 7);
         for example in examples {
             let parsed = Arguments::try_parse_from(example.split_whitespace());
             assert!(parsed.is_ok(), "{example}: {parsed:?}");

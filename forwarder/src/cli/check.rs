@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, Loaded, ResolvedConfig};
+use crate::config::{DestinationConfig, FilesConfig, Loaded, ResolvedConfig, SegmentChoice};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -29,7 +29,21 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "  {what}")?;
         }
     }
-    if !config.kernel.enabled && !capture.wants_anything() && config.memlogd.is_none() {
+    for files in &config.files {
+        describe_files(files, verbose, &mut out)?;
+    }
+    for listen in &config.listen {
+        let named =
+            if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
+        writeln!(out, "  what is sent to {}{named}", listen.endpoint)?;
+        if verbose {
+            let (line, buffer) = (Bytes(listen.max_line as u64), Bytes(listen.receive_buffer as u64));
+            let (kind, connections) = (listen.parse, listen.max_connections);
+            writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
+        }
+    }
+    let listed = !config.files.is_empty() || !config.listen.is_empty() || config.memlogd.is_some();
+    if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
     writeln!(out)?;
@@ -47,6 +61,24 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
     Ok(out)
 }
 
+fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+    write!(out, "  files {}", list(&files.include))?;
+    if !files.exclude.is_empty() {
+        write!(out, ", but not {}", list(&files.exclude))?;
+    }
+    if let Some(name) = &files.name {
+        write!(out, ", as {name}")?;
+    }
+    writeln!(out)?;
+    if verbose {
+        let older = files.ignore_older.map_or("of any age".to_owned(), |age| format!("not older than {}", Period(age)));
+        let (format, from, idle_flush) = (files.format, files.read_from, Period(files.idle_flush));
+        let max_line = Bytes(files.max_line as u64);
+        writeln!(out, "    format {format}, from the {from}, {older}, max_line {max_line}, idle_flush {idle_flush}")?;
+    }
+    Ok(())
+}
+
 fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
     write!(out, "  {}", destination.endpoint)?;
     if destination.name != destination.endpoint.to_string() {
@@ -56,6 +88,9 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         write!(out, ", tagged {}", tags.join(" "))?;
+    }
+    if destination.udp_segment == SegmentChoice::Pad {
+        write!(out, ", udp.segment pad")?;
     }
     match &destination.spill {
         Some(spill) => writeln!(out, ", spilling up to {} to {}", Bytes(spill.bytes), spill.dir.display())?,
@@ -76,7 +111,18 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, memlogd, destinations: _ } = config;
+    let ResolvedConfig {
+        state_dir,
+        io,
+        shutdown_timeout,
+        ring,
+        capture,
+        kernel,
+        memlogd,
+        files: _,
+        listen: _,
+        destinations: _,
+    } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
     let mut settings = vec![

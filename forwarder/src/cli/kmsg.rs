@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use anyhow::Context;
 
 use super::go_flags::{Flag, Flags, Stop};
+use crate::encode::simd::Sink;
 use crate::encode::time::TimeWriter;
 
 pub const FLAGS: &[Flag] = &[Flag { name: "device", default: Some("/dev/kmsg"), help: "the device to read" }];
@@ -54,7 +55,7 @@ fn print(mut device: File) -> io::Result<()> {
         };
         out.clear();
         out.extend_from_slice(format!("({sequence}) - ").as_bytes());
-        time.write(boot_ns.saturating_add(clock_us.saturating_mul(1000)), &mut out);
+        time.write(boot_ns.saturating_add(clock_us.saturating_mul(1000)), &mut Sink::new(&mut out));
         out.extend_from_slice(b": ");
         out.extend_from_slice(text);
         // Nobody to say it to where this fails.

@@ -1,9 +1,10 @@
-//! Where a destination sends: `udp://host:port`, `tcp://host:port` or `stdout:`.
+//! Where a destination sends: `udp://host:port`, `tcp://host:port` or `stdout:`; and where a listener listens.
 //!
-//! Only parsing: a name is looked up when a connection is made, every time.
+//! Only parsing: a name is looked up when a connection is made, every time, and when listening begins.
 
 use super::suggest;
 pub use crate::destination::Endpoint;
+pub use crate::source::network::{ListenEndpoint, Protocol};
 
 /// Why a text is not an endpoint. Each message quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +21,14 @@ pub enum EndpointError {
     BadHost { endpoint: String, host: String },
     #[error("`{endpoint}` has no port")]
     NoPort { endpoint: String },
-    #[error("`{endpoint}` has the port `{port}`, which is not a number from 1 to 65535")]
-    BadPort { endpoint: String, port: String },
+    #[error("`{endpoint}` has the port `{port}`, which is not a number from {least} to 65535")]
+    BadPort { endpoint: String, port: String, least: u16 },
     #[error("`{endpoint}` has `{rest}` behind its host and port")]
     Trailing { endpoint: String, rest: String },
 }
 
 const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
+const LISTEN_SCHEMES: &[&str] = &["udp", "tcp"];
 
 impl Endpoint {
     pub const ACCEPTED: &str =
@@ -35,58 +37,78 @@ impl Endpoint {
     /// # Errors
     /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
-        let endpoint = suggest::abbreviate(text);
-        if text.is_empty() {
-            return Err(EndpointError::Empty);
-        }
         if text == "stdout:" {
             return Ok(Endpoint::Stdout);
         }
-        let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(EndpointError::NoScheme { endpoint });
-        };
-        let rest_of_scheme = rest.strip_prefix("//");
-        let make: fn(String, u16) -> Endpoint = match (scheme, rest_of_scheme) {
-            ("udp", Some(_)) => |host, port| Endpoint::Udp { host, port },
-            ("tcp", Some(_)) => |host, port| Endpoint::Tcp { host, port },
-            ("stdout", _) => {
-                return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(rest) });
-            }
-            // `localhost:514` reads as the scheme `localhost`; what is missing is the scheme.
-            (_, None) => return Err(EndpointError::NoScheme { endpoint }),
-            (scheme, Some(_)) => {
-                return Err(EndpointError::UnknownScheme {
-                    endpoint,
-                    scheme: suggest::abbreviate(scheme),
-                    hint: suggest::did_you_mean(scheme, SCHEMES),
-                });
-            }
-        };
-        // Talos takes a slash at the end, and so do we; a path would be silently ignored.
-        let authority = rest_of_scheme.unwrap_or_default();
-        let (authority, path) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
-        if !matches!(path, "" | "/") {
-            return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(path) });
-        }
-        let (host, port) = split_port(authority);
-        if host.is_empty() {
-            return Err(EndpointError::NoHost { endpoint });
-        }
-        let Some(host) = host_name(host) else {
-            return Err(EndpointError::BadHost { endpoint, host: suggest::abbreviate(host) });
-        };
-        let port = match port {
-            None | Some("") => return Err(EndpointError::NoPort { endpoint }),
-            Some(port) => match port.parse::<u16>() {
-                // `+514` parses as a number, too.
-                Ok(number) if number > 0 && !port.starts_with('+') => number,
-                _ => {
-                    return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port) });
-                }
-            },
-        };
-        Ok(make(host, port))
+        let (protocol, host, port) = parse_url(text, SCHEMES, 1)?;
+        Ok(match protocol {
+            Protocol::Udp => Endpoint::Udp { host, port },
+            Protocol::Tcp => Endpoint::Tcp { host, port },
+        })
     }
+}
+
+impl ListenEndpoint {
+    pub const ACCEPTED: &str = "udp://ADDRESS:PORT or tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free)";
+
+    /// # Errors
+    /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
+    pub fn parse(text: &str) -> Result<ListenEndpoint, EndpointError> {
+        let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
+        Ok(ListenEndpoint { protocol, host, port })
+    }
+}
+
+/// Protocol, host and port of a URL with nothing else in it.
+fn parse_url(text: &str, schemes: &[&str], least_port: u16) -> Result<(Protocol, String, u16), EndpointError> {
+    let endpoint = suggest::abbreviate(text);
+    if text.is_empty() {
+        return Err(EndpointError::Empty);
+    }
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Err(EndpointError::NoScheme { endpoint });
+    };
+    let rest_of_scheme = rest.strip_prefix("//");
+    let protocol = match (scheme, rest_of_scheme) {
+        ("udp", Some(_)) => Protocol::Udp,
+        ("tcp", Some(_)) => Protocol::Tcp,
+        ("stdout", _) if schemes.contains(&"stdout") => {
+            return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(rest) });
+        }
+        // `localhost:514` reads as the scheme `localhost`; what is missing is the scheme.
+        (_, None) if scheme != "stdout" => return Err(EndpointError::NoScheme { endpoint }),
+        (scheme, _) => {
+            return Err(EndpointError::UnknownScheme {
+                endpoint,
+                scheme: suggest::abbreviate(scheme),
+                hint: suggest::did_you_mean(scheme, schemes),
+            });
+        }
+    };
+    // Talos takes a slash at the end, and so do we; a path would be silently ignored.
+    let authority = rest_of_scheme.unwrap_or_default();
+    let (authority, path) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
+    if !matches!(path, "" | "/") {
+        return Err(EndpointError::Trailing { endpoint, rest: suggest::abbreviate(path) });
+    }
+    let (host, port) = split_port(authority);
+    if host.is_empty() {
+        return Err(EndpointError::NoHost { endpoint });
+    }
+    let Some(host) = host_name(host) else {
+        return Err(EndpointError::BadHost { endpoint, host: suggest::abbreviate(host) });
+    };
+    let port = match port {
+        None | Some("") => return Err(EndpointError::NoPort { endpoint }),
+        Some(port) => match port.parse::<u16>() {
+            // `+514` parses as a number, too.
+            Ok(number) if number >= least_port && !port.starts_with('+') => number,
+            _ => {
+                return Err(EndpointError::BadPort { endpoint, port: suggest::abbreviate(port), least: least_port });
+            }
+        },
+    };
+    Ok((protocol, host, port))
 }
 
 /// `[::1]:514` → `[::1]`, `514`.
@@ -167,6 +189,25 @@ mod tests {
             ("stdout://x", "`//x` behind"),
         ] {
             let error = Endpoint::parse(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn listeners() {
+        for text in ["udp://0.0.0.0:5140", "tcp://[::]:0", "tcp://localhost:1", "udp://[fe80::1%eth0]:1"] {
+            assert_eq!(ListenEndpoint::parse(text).unwrap().to_string(), text);
+        }
+        for (text, why) in [
+            ("stdout:", "unknown scheme `stdout`"),
+            ("upd://0.0.0.0:1", "(did you mean `udp`?)"),
+            ("udp://:514", "no host"),
+            ("udp://0.0.0.0", "no port"),
+            ("udp://0.0.0.0:65536", "not a number from 0 to 65535"),
+            ("0.0.0.0:5140", "no scheme"),
+            ("tcp://0.0.0.0:1/x", "`/x` behind"),
+        ] {
+            let error = ListenEndpoint::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
     }

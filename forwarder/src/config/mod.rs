@@ -16,6 +16,7 @@
 mod document;
 mod endpoint;
 mod error;
+mod listen;
 mod overrides;
 mod raw;
 pub mod reference;
@@ -27,13 +28,14 @@ pub mod units;
 mod value;
 mod yaml;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use overrides::Overrides;
-pub use raw::{CutChoice, EntryChoice, Format, HookChoice, IoChoice};
+pub use raw::{CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
+    RetryConfig, RingConfig, SpillConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

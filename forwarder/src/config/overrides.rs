@@ -3,7 +3,7 @@
 //! Flags hold text here; it is parsed by the same code as a file's, so that both accept and refuse the same.
 
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, ForAll, Kernel, Raw};
+use super::raw::{Capture, Destination, Files, ForAll, Kernel, Listen, Raw};
 use super::suggest;
 use super::units::Bytes;
 use super::value::{Located, Value};
@@ -14,6 +14,8 @@ use super::yaml::Node;
 pub struct Overrides {
     /// `--to`
     pub to: Vec<String>,
+    /// `--listen`
+    pub listen: Vec<String>,
     /// `--tag`, each `KEY=VALUE`
     pub tags: Vec<String>,
     /// `--spill`
@@ -28,6 +30,8 @@ pub struct Overrides {
     pub cgroups: Vec<String>,
     /// `--unit`
     pub units: Vec<String>,
+    /// `--file`
+    pub files: Vec<String>,
     /// `--no-kernel`
     pub no_kernel: bool,
     /// `--no-containers`
@@ -59,9 +63,17 @@ impl Overrides {
             raw.kernel =
                 Some(at("--no-kernel", Kernel { enabled: Some(at("--no-kernel", false)), ..Kernel::default() }));
         }
+        if let Some(include) = list("--file", &self.files, problems) {
+            let files = at("--file", Files { include: Some(include), ..Files::default() });
+            raw.files = Some(at("--file", vec![files]));
+        }
         if let Some(endpoints) = list("--to", &self.to, problems) {
             let destination = |endpoint| at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() });
             raw.destinations = Some(at("--to", endpoints.value.into_iter().map(destination).collect()));
+        }
+        if let Some(endpoints) = list("--listen", &self.listen, problems) {
+            let listen = |endpoint| at("--listen", Listen { endpoint: Some(endpoint), ..Listen::default() });
+            raw.listen = Some(at("--listen", endpoints.value.into_iter().map(listen).collect()));
         }
         let mut for_all = ForAll { spill: one::<Bytes>("--spill", self.spill.as_ref(), problems), ..ForAll::default() };
         for tag in &self.tags {

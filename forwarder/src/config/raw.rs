@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 
 use super::document::document;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, ListenEndpoint};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+use crate::source::file::Glob;
 
 words! {
     /// Which I/O back end carries sources and destinations.
@@ -47,10 +48,45 @@ words! {
 }
 
 words! {
+    /// Whether datagrams go through the kernel together.
+    pub enum SegmentChoice {
+        Off = "off",
+        Pad = "pad",
+    }
+}
+
+words! {
+    /// What a line that comes in is taken for.
+    pub enum ParseChoice {
+        Auto = "auto",
+        Talos = "talos",
+        Text = "text",
+    }
+}
+
+words! {
     /// Where a line that is too long is cut.
     pub enum CutChoice {
         Characters = "characters",
         Bytes = "bytes",
+    }
+}
+
+words! {
+    /// How the lines of a file are written.
+    pub enum FileFormat {
+        Auto = "auto",
+        Text = "text",
+        Cri = "cri",
+        Docker = "docker",
+    }
+}
+
+words! {
+    /// Where reading a file begins that Ringward has not read before.
+    pub enum ReadFrom {
+        Beginning = "beginning",
+        End = "end",
     }
 }
 
@@ -81,6 +117,11 @@ document! {
 
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
+        /// Files to read and to follow. Where a file matches several of these, the first one holds.
+        files: Vec<Located<Files>> => "none",
+
+        /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP.
+        listen: Vec<Located<Listen>> => "none",
 
         /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
         /// is down or slow never delays or loses anything for another.
@@ -185,6 +226,68 @@ document! {
 }
 
 document! {
+    /// Files, and how to read them. See `docs/files.md` for what is promised.
+    pub struct Files {
+        /// Which files: `*`, `?` and `[a-z]` stand for parts of a name, `**` for any number of folders. Files that appear
+        /// later are found; a renamed one is read to its end.
+        include: Vec<Located<Glob>> => "required",
+
+        /// Which of these are left out.
+        exclude: Vec<Located<Glob>> => "none",
+
+        /// `text`: each line is a record. `cri` and `docker`: the logs of containers, with their time and stream, and
+        /// with parts of a line joined; what is none of the format goes on as text. `auto` goes by the path: files below
+        /// `pods/` and `containers/` as the kubelet and Docker name them are logs of containers, all others are text.
+        format: FileFormat = "auto",
+
+        /// Where to begin in a file that was not read before and is there when Ringward starts. What appears later is
+        /// always read from its beginning, and what was read before is read on where it was left.
+        read_from: ReadFrom = "beginning",
+
+        /// A file that was not read before and has not been written to for so long is read only from where it ends now.
+        ignore_older: Period => "none: files of any age",
+
+        /// The name of what the files hold: the `talos-service` of their records.
+        name: Name => "the file's path; of a container's log, the container's name",
+
+        /// The longest line. A longer one is split there, and the pieces are marked.
+        max_line: Bytes = "256KiB",
+
+        /// The end of a file that does not end in a newline, and a line of a container that never got its last part,
+        /// become a record, marked `partial`, after this time without more.
+        idle_flush: Period = "5s",
+    }
+}
+
+document! {
+    /// A listener. A line (TCP) or a datagram (UDP; newlines at its end don't count, others belong to it) is a record.
+    pub struct Listen {
+        /// Where to listen. A name is looked up once, at the start.
+        endpoint: ListenEndpoint => "required",
+
+        /// `talos-service` of what does not say it, and the name in the log. Unique.
+        name: Name => "the endpoint",
+
+        /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
+        /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
+        /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
+        /// behind it, of which time, level, message and error are taken out; any other line is text. `text`: text,
+        /// whatever it looks like. Blank lines are skipped, but for `text`.
+        parse: ParseChoice = "auto",
+
+        /// The longest line. A longer one is split there, and the pieces are marked.
+        max_line: Bytes = "256KiB",
+
+        /// TCP: the most connections at a time. Others wait until one ends.
+        max_connections: u32 = "512",
+
+        /// UDP: room in the kernel for what was not read yet; what comes when it is full is counted, and reported as
+        /// lost. Above `net.core.rmem_max` it takes CAP_NET_ADMIN; without, that is what there is, and the log says so.
+        receive_buffer: Bytes = "16MiB",
+    }
+}
+
+document! {
     /// A destination.
     pub struct Destination {
         /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT` or `stdout:`. A name is looked up at every connect.
@@ -204,6 +307,9 @@ document! {
         /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
         max_record_bytes: Auto<Bytes> = "auto",
 
+        /// UDP: how datagrams are sent.
+        udp: Udp,
+
         /// UDP and TCP: waiting between attempts to connect or send.
         retry: Retry,
 
@@ -214,6 +320,17 @@ document! {
 
         /// UDP and TCP: keep on disk what the ring had to let go before this destination took it.
         spill: Spill => "none: what does not fit the ring is counted lost",
+    }
+}
+
+document! {
+    /// How datagrams are sent.
+    pub struct Udp {
+        /// `pad` is several times as fast: neighbours of similar size go through the kernel together, and are cut apart
+        /// behind it, by the network device where it can (UDP_SEGMENT, since Linux 4.18). For that they get one size:
+        /// spaces follow the JSON, at most a quarter of its bytes. Each record is still a datagram of its own, in the
+        /// same order. Where the kernel or the device can't do it, the log says so, and it is as with `off`.
+        segment: SegmentChoice = "off",
     }
 }
 

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, ForAll, Kernel, Memlogd, Raw, Retry, Ring};
+use super::raw::{Capture, Destination, Files, ForAll, Kernel, Memlogd, Raw, Retry, Ring, SegmentChoice};
 use super::resolved::{
-    CaptureConfig, DestinationConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig,
+    RingConfig, SpillConfig,
 };
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
 use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::source::file::Glob;
 
 /// The largest payload of a UDP datagram over IPv4: 65535 less 20 of IP and 8 of UDP header.
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -27,9 +29,9 @@ const ROOM_BESIDE_TAGS: usize = 1024;
 /// `sun_path` of a unix socket's address, less its end.
 const MAX_SOCKET_PATH: usize = 107;
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
 
 /// What of the process's environment means something to a configuration.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +59,9 @@ pub fn resolve(
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
     let capture = check.capture(&raw_capture);
     let ring = check.ring(&raw_ring);
-    check.a_line_fits_the_ring(&raw_capture, &raw_ring);
+    check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
+    let files = check.files(raw.files.as_ref(), &raw_ring);
+    let listen = check.listen(raw.listen.as_ref(), &raw_ring);
     let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
@@ -67,6 +71,8 @@ pub fn resolve(
         capture,
         kernel: kernel(&value_of(&raw.kernel)),
         memlogd,
+        files,
+        listen,
         destinations,
         state_dir,
     };
@@ -85,7 +91,8 @@ fn kernel(raw: &Kernel) -> KernelConfig {
     }
 }
 
-struct Check<'p> {
+/// Where checks add what does not hold.
+pub(super) struct Check<'p> {
     problems: &'p mut Problems,
 }
 
@@ -121,18 +128,47 @@ impl Check<'_> {
     }
 
     /// A line that is larger than the ring could never be delivered.
-    fn a_line_fits_the_ring(&mut self, capture: &Capture, ring: &Ring) {
-        let (line, ring) = (capture.max_line(), ring.bytes());
+    fn a_line_fits_the_ring(&mut self, key: &str, line: &Located<Bytes>, ring: &Ring) {
+        let ring = ring.bytes();
         let known = |at: &Located<Bytes>, problems: &Self| problems.reported(&at.place, &at.key);
-        if line.value <= ring.value || known(&line, self) || known(&ring, self) {
+        if line.value <= ring.value || known(line, self) || known(&ring, self) {
             return;
         }
         if line.place == Place::Default {
-            let what = format!("`{}` is less than capture.max_line, which is {}", ring.value, line.value);
-            self.add(&ring, what, format!("{} or more, or a smaller capture.max_line", line.value));
+            let what = format!("`{}` is less than {key}, which is {}", ring.value, line.value);
+            self.add(&ring, what, format!("{} or more, or a smaller {key}", line.value));
         } else {
             let what = format!("`{}` is more than ring.bytes, which is {}", line.value, ring.value);
-            self.add(&line, what, format!("{} or less, or a larger ring.bytes", ring.value));
+            self.add(line, what, format!("{} or less, or a larger ring.bytes", ring.value));
+        }
+    }
+
+    fn files(&mut self, raw: Option<&Located<Vec<Located<Files>>>>, ring: &Ring) -> Vec<FilesConfig> {
+        let given = raw.map(|list| list.value.as_slice()).unwrap_or_default();
+        given.iter().map(|files| self.selection(files, ring)).collect()
+    }
+
+    fn selection(&mut self, given: &Located<Files>, ring: &Ring) -> FilesConfig {
+        let raw = &given.value;
+        let globs = |list: Option<&Located<Vec<Located<Glob>>>>| -> Vec<Glob> {
+            list.into_iter().flat_map(|list| &list.value).map(|glob| glob.value.clone()).collect()
+        };
+        let include = globs(raw.include.as_ref());
+        let key = format!("{}.include", given.key);
+        let was_wrong = self.problems.0.iter().any(|problem| problem.key.starts_with(&key));
+        if include.is_empty() && !was_wrong {
+            self.add(given, "has no `include`", format!("`include` with a list, each item {}", Glob::ACCEPTED));
+        }
+        self.a_line_fits_the_ring("the max_line of files", &raw.max_line(), ring);
+        FilesConfig {
+            include,
+            exclude: globs(raw.exclude.as_ref()),
+            format: raw.format().value,
+            read_from: raw.read_from().value,
+            ignore_older: raw.ignore_older.as_ref().map(|age| self.period(age, "1s", "87600h")),
+            name: raw.name.as_ref().map(|name| name.value.0.clone()),
+            max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
+            idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
         }
     }
 
@@ -247,6 +283,7 @@ impl Check<'_> {
             format: raw.format().value,
             extra_tags: tags.0,
             max_record_bytes: record_limit,
+            udp_segment: value_of(&raw.udp).segment().value,
             retry,
             resend_window: match raw.resend_window().value {
                 Auto::Auto => None,
@@ -272,6 +309,11 @@ impl Check<'_> {
         }
         if stdout && let Some(retry) = &raw.retry {
             self.add(retry, "stdout can't be tried again: nothing connects to it", "`retry` with udp or tcp");
+        }
+        let is_udp = matches!(endpoint.value, Endpoint::Udp { .. });
+        let segment = value_of(&raw.udp).segment.filter(|segment| segment.value != SegmentChoice::Off);
+        if let Some(segment) = segment.filter(|_| !is_udp) {
+            self.add(&segment, format!("{} sends no datagrams", endpoint.value), "`segment: pad` with udp");
         }
         let is_tcp = matches!(endpoint.value, Endpoint::Tcp { .. });
         let window = raw.resend_window.as_ref().filter(|window| window.value != Auto::Auto);
@@ -357,7 +399,7 @@ impl Check<'_> {
         RetryConfig { initial: self.period(&initial, "1ms", "1h"), max: self.period(&max, "1ms", "1h") }
     }
 
-    fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {
+    pub(super) fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {
         self.range(given, Bytes(least), Bytes(most));
         usize::try_from(given.value.0).unwrap_or(usize::MAX)
     }
@@ -368,7 +410,7 @@ impl Check<'_> {
         given.value.0
     }
 
-    fn range<T: Display + PartialOrd>(&mut self, given: &Located<T>, least: T, most: T) {
+    pub(super) fn range<T: Display + PartialOrd>(&mut self, given: &Located<T>, least: T, most: T) {
         let side = if given.value < least {
             "too small"
         } else if given.value > most {
@@ -379,12 +421,12 @@ impl Check<'_> {
         self.add(given, format!("`{}` is {side}", given.value), format!("{least} to {most}"));
     }
 
-    fn add<T>(&mut self, at: &Located<T>, what: impl Into<String>, accepted: impl Into<String>) {
+    pub(super) fn add<T>(&mut self, at: &Located<T>, what: impl Into<String>, accepted: impl Into<String>) {
         self.problems.add(&at.place, &at.key, what, accepted);
     }
 
     /// Whether `key` was wrong already, in the file (or flag) of `place`.
-    fn reported(&self, place: &Place, key: &str) -> bool {
+    pub(super) fn reported(&self, place: &Place, key: &str) -> bool {
         self.problems.0.iter().any(|problem| problem.key == key && problem.place.same_source(place))
     }
 }

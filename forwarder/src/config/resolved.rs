@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
-use super::raw::{CutChoice, EntryChoice, Format, HookChoice, IoChoice};
+use super::endpoint::{Endpoint, ListenEndpoint};
+use super::raw::{
+    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice,
+};
+use crate::source::file::Glob;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedConfig {
@@ -22,6 +25,9 @@ pub struct ResolvedConfig {
     pub kernel: KernelConfig,
     /// Where it is asked for.
     pub memlogd: Option<MemlogdConfig>,
+    pub files: Vec<FilesConfig>,
+    /// Names are unique; so are endpoints, but for port 0.
+    pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
     pub destinations: Vec<DestinationConfig>,
 }
@@ -85,6 +91,37 @@ pub struct MemlogdConfig {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+pub struct FilesConfig {
+    /// At least one.
+    pub include: Vec<Glob>,
+    pub exclude: Vec<Glob>,
+    pub format: FileFormat,
+    pub read_from: ReadFrom,
+    /// 1 s to ten years.
+    pub ignore_older: Option<Duration>,
+    /// Printable; `None`: the path, or the container's name.
+    pub name: Option<String>,
+    /// 1 KiB to 16 MiB, at most what the ring holds.
+    pub max_line: usize,
+    /// 10 ms to 1 h.
+    pub idle_flush: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenConfig {
+    pub endpoint: ListenEndpoint,
+    /// Printable.
+    pub name: String,
+    pub parse: ParseChoice,
+    /// 1 KiB to 16 MiB, and not more than the ring.
+    pub max_line: usize,
+    /// 1 to 65536.
+    pub max_connections: usize,
+    /// 64 KiB to 1 GiB.
+    pub receive_buffer: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub struct DestinationConfig {
     /// Unique among destinations; printable; keys checkpoints and metrics.
     pub name: String,
@@ -94,6 +131,8 @@ pub struct DestinationConfig {
     pub extra_tags: BTreeMap<String, String>,
     /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.
     pub max_record_bytes: Option<usize>,
+    /// `Off` for all but UDP.
+    pub udp_segment: SegmentChoice,
     pub retry: RetryConfig,
     /// `None`: learned from the receiver's window.
     pub resend_window: Option<u64>,

@@ -82,17 +82,75 @@ fn everything_can_be_said() {
 fn destinations_resolve() {
     let config = from_text(
         "t.yaml",
-        "state_dir: /s\ndestinations:\n- endpoint: udp://127.0.0.1:12345\n  extraTags: {rack: 07, n: }\n  spill: {bytes: 1GiB}\n\
+        "state_dir: /s\ndestinations:\n- endpoint: udp://127.0.0.1:12345\n  extraTags: {rack: 07, n: }\n  udp: {segment: pad}\n  \
+         spill: {bytes: 1GiB}\n\
          - {endpoint: 'tcp://h:1', name: ../up, max_record_bytes: 4096, resend_window: 64KiB, spill: {bytes: 1MiB}}\n",
     )
     .unwrap();
     let [udp, tcp] = config.destinations.as_slice() else { panic!() };
     assert_eq!(udp.name, "udp://127.0.0.1:12345");
     assert_eq!(udp.max_record_bytes, Some(MAX_DATAGRAM));
+    assert_eq!((udp.udp_segment, tcp.udp_segment), (SegmentChoice::Pad, SegmentChoice::Off));
     assert_eq!(udp.extra_tags, [("n".into(), String::new()), ("rack".into(), "07".into())].into());
     assert_eq!(udp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345"));
     assert_eq!((tcp.max_record_bytes, tcp.resend_window), (Some(4096), Some(65536)));
     assert_eq!(tcp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/%2E.%2Fup"));
+}
+
+#[test]
+fn listeners_resolve() {
+    let text = "ring: {bytes: 1MiB}\nlisten:\n- {endpoint: 'tcp://[::]:5140', name: nodes, parse: talos, max_line: 64KiB, max_connections: 5}\n\
+                - {endpoint: 'udp://0.0.0.0:5140', receive_buffer: 1MiB}\n- endpoint: tcp://h:0\n- endpoint: tcp://h:0\n";
+    let flags = Overrides { listen: texts(&["udp://h:1"]), ..Overrides::default() };
+    let config = with_flags(text, flags).unwrap();
+    let names: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
+    assert_eq!(names, ["nodes", "udp://0.0.0.0:5140", "tcp://h:0", "tcp://h:0", "udp://h:1"]);
+    let [tcp, udp, ..] = config.listen.as_slice() else { panic!() };
+    assert_eq!((tcp.parse, tcp.max_line, tcp.max_connections), (ParseChoice::Talos, 64 << 10, 5));
+    assert_eq!((udp.parse, udp.max_line, udp.receive_buffer), (ParseChoice::Auto, 256 << 10, 1 << 20));
+}
+
+#[test]
+fn what_is_wrong_with_a_listener() {
+    for (item, problem) in [
+        ("{name: x}", "t.yaml:1:10: listen[0]: has no `endpoint`; accepted: udp://ADDRESS:PORT"),
+        ("{endpoint: 'stdout:'}", "t.yaml:1:21: listen[0].endpoint: `stdout:` has the unknown scheme `stdout`"),
+        (
+            "{endpoint: 'udp://h:1', max_connections: 5}",
+            "t.yaml:1:51: listen[0].max_connections: datagrams come without",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', receive_buffer: 1MiB}",
+            "t.yaml:1:50: listen[0].receive_buffer: a connection's buffer",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', max_connections: 0}",
+            "t.yaml:1:51: listen[0].max_connections: `0` is too small; accepted: 1 to",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', parse: json}",
+            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `talos`",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', max_line: 5MiB}",
+            "t.yaml:1:44: listen[0].max_line: `5MiB` is more than ring.bytes, which is 4MiB",
+        ),
+        (
+            "{endpoint: 'tcp://h:1'}, {endpoint: 'tcp://h:1', name: x}",
+            "t.yaml:1:35: listen[1]: listens on tcp://h:1, like another",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', name: x}, {endpoint: 'udp://h:1', name: x}",
+            "t.yaml:1:44: listen[1]: has the name `x`, like the",
+        ),
+    ] {
+        let found = problems(&format!("listen: [{item}]"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with(problem), "{}\nshould start with\n{problem}", found[0]);
+    }
+    let small = problems("ring: {bytes: 128KiB}\ncapture: {max_line: 1KiB}\nlisten: [{endpoint: 'tcp://h:1'}]");
+    assert_eq!(small.len(), 1);
+    assert!(small[0].starts_with("t.yaml:3:10: listen[0]: `256KiB` is more than ring.bytes"), "{small:?}");
 }
 
 #[test]
@@ -151,6 +209,14 @@ fn bounds_hold_between_keys() {
         (
             "destinations: [{endpoint: 'udp://h:1', resend_window: 1MiB}]",
             "destinations[0].resend_window: udp://h:1 can't",
+        ),
+        (
+            "destinations: [{endpoint: 'tcp://h:1', udp: {segment: pad}}]",
+            "destinations[0].udp.segment: tcp://h:1 sends no datagrams; accepted: `segment: pad` with udp",
+        ),
+        (
+            "destinations: [{endpoint: 'udp://h:1', udp: {segment: on}}]",
+            "destinations[0].udp.segment: `on` is unknown; accepted: `off`, `pad`",
         ),
         ("destinations: [{endpoint: 'udp://h:1', name: (x)}]", "destinations[0].name: `(x)` starts with `(`"),
         (

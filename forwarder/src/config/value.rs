@@ -10,7 +10,8 @@ use super::document::Field;
 use super::error::{Place, Problems};
 use super::units::{Bytes, Period};
 use super::yaml::{Kind, Node};
-use crate::config::endpoint::Endpoint;
+use crate::config::endpoint::{Endpoint, ListenEndpoint};
+use crate::source::file::Glob;
 
 /// Something a key can hold.
 pub trait Value: Sized {
@@ -247,6 +248,27 @@ impl Scalar for Endpoint {
     }
 }
 
+impl Scalar for ListenEndpoint {
+    fn accepted() -> String {
+        ListenEndpoint::ACCEPTED.into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        ListenEndpoint::parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// A number of things.
+impl Scalar for u32 {
+    fn accepted() -> String {
+        "a number".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("`{text}` is not a number"))
+    }
+}
+
 /// A file or directory, absolute.
 impl Scalar for PathBuf {
     fn accepted() -> String {
@@ -259,6 +281,16 @@ impl Scalar for PathBuf {
         } else {
             Err(format!("`{text}` is not an absolute path"))
         }
+    }
+}
+
+impl Scalar for Glob {
+    fn accepted() -> String {
+        Glob::ACCEPTED.into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Glob::parse(text)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct DestinationConfig {
     /// Upper bound of an encoded record in bytes, its newline included. A longer one has its `msg` cut.
     /// Datagrams are never larger than 65507 bytes.
     pub max_record_bytes: Option<usize>,
+    /// UDP: neighbours of similar size are padded with spaces to one, and go through the kernel as one packet.
+    pub pad_segments: bool,
     pub retry: RetryPolicy,
     /// How long connecting to one address may take.
     pub connect_timeout: Duration,
@@ -40,6 +42,7 @@ impl DestinationConfig {
             endpoint,
             extra_tags: BTreeMap::new(),
             max_record_bytes: None,
+            pad_segments: false,
             retry: RetryPolicy::default(),
             connect_timeout: Duration::from_secs(5),
             silence_timeout: Duration::from_secs(30),

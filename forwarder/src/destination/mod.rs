@@ -20,6 +20,7 @@
 
 mod backoff;
 mod config;
+mod encoder;
 mod endpoint;
 mod failures;
 mod outbox;
@@ -30,11 +31,13 @@ mod udp;
 
 use std::sync::Arc;
 
-use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
+use self::encoder::Encoder;
+use crate::encode::json_lines::JsonLinesOptions;
 use crate::observe::counters::DestinationCounters;
 use crate::ring::{Cursor, Persisted};
 
 pub use config::{DestinationConfig, RetryPolicy};
+pub use encoder::Encoders;
 pub use endpoint::Endpoint;
 pub use stop::{StopHandle, StopSignal, stop_channel};
 
@@ -73,6 +76,7 @@ pub enum DestinationError {
 
 /// Sends what `cursor` reads to the destination until `stop` says so, or the ring is closed and everything has
 /// arrived. Then tries to deliver the rest within the bound that `stop` sets, and reports what is left.
+/// Destinations that are given the same `encoders` and want the same bytes share the work of encoding them.
 ///
 /// Runs as a local task inside [`crate::io::run`].
 ///
@@ -83,8 +87,10 @@ pub async fn run(
     mut cursor: Cursor,
     counters: Arc<DestinationCounters>,
     stop: StopSignal,
+    encoders: Encoders,
 ) -> DrainReport {
-    let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop };
+    let encoder = encoders.encoder(config.encoding());
+    let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop, encoder };
     let mut report = match &config.endpoint {
         Endpoint::Udp { host, port } => udp::run(task, host, *port).await,
         Endpoint::Tcp { host, port } => tcp::run(task, host, *port).await,
@@ -114,14 +120,15 @@ struct Task<'a> {
     cursor: &'a mut Cursor,
     counters: &'a DestinationCounters,
     stop: &'a StopSignal,
+    encoder: Encoder,
 }
 
 impl DestinationConfig {
-    fn encoder(&self) -> JsonLines {
-        JsonLines::new(JsonLinesOptions {
+    fn encoding(&self) -> JsonLinesOptions {
+        JsonLinesOptions {
             extra_tags: self.extra_tags.clone(),
             newline: !matches!(self.endpoint, Endpoint::Udp { .. }),
             max_record_bytes: self.record_limit(),
-        })
+        }
     }
 }

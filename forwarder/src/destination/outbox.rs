@@ -8,7 +8,8 @@
 
 use std::collections::VecDeque;
 
-use crate::encode::json_lines::{EncodeReport, JsonLines};
+use super::encoder::Encoder;
+use crate::encode::json_lines::EncodeReport;
 use crate::record::Batch;
 use crate::ring::BatchRef;
 
@@ -83,7 +84,7 @@ impl Outbox {
     /// until `out` has about `max_bytes`, and at least one where there is one.
     pub(super) fn encode(
         &mut self,
-        encoder: &mut JsonLines,
+        encoder: &mut Encoder,
         max_records: u32,
         max_bytes: usize,
         out: &mut Vec<u8>,
@@ -97,7 +98,7 @@ impl Outbox {
             let room = max_bytes.saturating_sub(out.len());
             let to = fitting(batch, from, room).min(from.saturating_add(max_records - done.records));
             let (start, known) = (out.len(), ends.len());
-            done.report += encoder.encode_batch(batch, from..to, out, ends);
+            done.report += encoder.encode(&held.batch, from..to, out, ends);
             let offset = self.encoded;
             held.ends.extend(ends[known..].iter().map(|end| offset + (end - start) as u64));
             self.encoded += (out.len() - start) as u64;
@@ -179,15 +180,11 @@ impl Outbox {
     }
 }
 
-/// End of the run of records from `from` on that fills about `room` bytes; at least one record.
+/// End of the run of records from `from` on that fills about `room` bytes, by the batch's average; at least one record.
 fn fitting(batch: &Batch, from: u32, room: usize) -> u32 {
-    let mut bytes = 0;
-    let mut to = from;
-    while to < batch.record_count() && (bytes < room || to == from) {
-        bytes += batch.record(to).body.len() + ENVELOPE_BYTES;
-        to += 1;
-    }
-    to
+    let each = batch.byte_len() / batch.record_count().max(1) as usize + ENVELOPE_BYTES;
+    let records = u32::try_from(room / each).unwrap_or(u32::MAX).max(1);
+    from.saturating_add(records).min(batch.record_count())
 }
 
 #[cfg(test)]
@@ -195,11 +192,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::destination::encoder::Encoders;
     use crate::encode::json_lines::JsonLinesOptions;
     use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
 
     fn encode(outbox: &mut Outbox, max_records: u32, max_bytes: usize, out: &mut Vec<u8>) -> Encoded {
-        let mut encoder = JsonLines::new(JsonLinesOptions { newline: true, ..JsonLinesOptions::default() });
+        let options = JsonLinesOptions { newline: true, ..JsonLinesOptions::default() };
+        let mut encoder = Encoders::default().encoder(options);
         outbox.encode(&mut encoder, max_records, max_bytes, out, &mut Vec::new())
     }
 

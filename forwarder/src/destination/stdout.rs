@@ -33,14 +33,13 @@ fn failed(error: io::Error) -> DrainReport {
 }
 
 async fn run_on(task: Task<'_>, stdout: OwnedFd) -> DrainReport {
-    let Task { config, cursor, counters, stop } = task;
+    let Task { config: _, cursor, counters, stop, mut encoder } = task;
     let mut writer = match Writer::start(stdout) {
         Ok(writer) => writer,
         Err(error) => return failed(error),
     };
     counters.set_connected(true);
     let mut outbox = Outbox::default();
-    let mut encoder = config.encoder();
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     // Records and bytes being written; bytes of the stream written so far.
     let mut in_flight: Option<(u32, usize)> = None;
@@ -152,7 +151,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::destination::{DestinationConfig, Endpoint, stop_channel};
+    use crate::destination::{DestinationConfig, Encoders, Endpoint, stop_channel};
     use crate::io::{IoMode, run as run_io};
     use crate::observe::counters::DestinationCounters;
     use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
@@ -183,7 +182,8 @@ mod tests {
             if let Some(bound) = bound {
                 handle.drain_until(Instant::now() + bound);
             }
-            let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop };
+            let encoder = Encoders::default().encoder(config.encoding());
+            let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop, encoder };
             run_on(task, stdout.into()).await
         });
         (report.unwrap(), counters)

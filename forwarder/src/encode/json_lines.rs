@@ -12,7 +12,8 @@
 //! - Keys are sorted by their bytes, each once. Strings are escaped as [`simd`] describes.
 //! - Where several things claim a key, the last of this list has it: the record's own fields (the last of
 //!   them), the origin's attributes, what Ringward says itself (`msg`, `talos-time`, `talos-level`, `stream`,
-//!   `talos-service`, and the flags), extra tags. A tag may replace anything.
+//!   `talos-service`), the record's own fields again where a peer sent it ready, the flags, extra tags. A tag may
+//!   replace anything.
 //! - `msg` is the body, unchanged: a kernel message has its newline and its dictionary, a line has none.
 //! - `talos-level` is `error`, `warn`, `info` or `debug`. Kernel records have no `talos-service`; their `clock`,
 //!   `facility`, `priority` and `seq` are fields of the record. `stream` is absent where there are no streams.
@@ -23,20 +24,22 @@
 //!   the longest that fits together with `"cut":true`.
 //!
 //! In: batches. Out: bytes and the end offset of each record. Nothing is refused. Limits: an object whose other
-//! members alone exceed the limit is written with an empty `msg`, over the limit, and reported; templates of at
-//! most [`MAX_TEMPLATES`] origins are kept (a batch with more of them keeps its own until the next batch).
+//! members alone exceed the limit is written with an empty `msg`, over the limit, and reported; at most
+//! [`MAX_TEMPLATES`] templates and shapes of records are kept (a batch with more keeps its own until the next batch).
 
+mod shape;
 mod template;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{AddAssign, Range};
 
-use self::template::{Slots, Template};
-use super::simd::{self, EscapeStyle};
+use self::shape::{Shape, Slots};
+use self::template::Template;
+use super::simd::{self, EscapeStyle, Sink};
 use super::time::TimeWriter;
 use crate::record::{Batch, Flags, Origin, OriginId, OriginKind};
 
-/// Templates that are kept from batch to batch. A template has about 500 bytes.
+/// Templates and shapes that are kept from batch to batch. Each has about 500 bytes, and a shape its keys besides.
 const MAX_TEMPLATES: usize = 4096;
 
 /// How a destination wants its objects.
@@ -73,6 +76,10 @@ pub struct JsonLines {
     by_origin: HashMap<OriginId, u32>,
     /// Index of the template of each origin of the batch at hand; [`UNKNOWN`] before it is needed.
     local: Vec<u32>,
+    /// For records whose shape is too large to be kept.
+    large: Shape,
+    /// Shapes that the templates keep.
+    shapes: usize,
     time: TimeWriter,
 }
 
@@ -85,6 +92,8 @@ impl JsonLines {
             templates: Vec::new(),
             by_origin: HashMap::new(),
             local: Vec::new(),
+            large: Shape::default(),
+            shapes: 0,
             time: TimeWriter::default(),
         }
     }
@@ -100,31 +109,36 @@ impl JsonLines {
         out: &mut Vec<u8>,
         ends: &mut Vec<usize>,
     ) -> EncodeReport {
-        if self.templates.len() > MAX_TEMPLATES {
+        if self.templates.len() + self.shapes > MAX_TEMPLATES {
             self.templates.clear();
             self.by_origin.clear();
+            self.shapes = 0;
         }
+        self.large = Shape::default();
         self.local.clear();
         self.local.resize(batch.origin_count() as usize, UNKNOWN);
         ends.reserve(records.len());
         let limit = self.options.max_record_bytes.unwrap_or(usize::MAX);
         let mut report = EncodeReport::default();
+        let mut out = Sink::new(out);
         for index in records {
             let record = batch.record(index);
             let template = self.template_of(batch, record.origin);
-            let template = &self.templates[template];
-            let slots = &mut Slots { record: &record, body: record.body, flags: record.flags, time: &mut self.time };
-            let start = out.len();
+            let slots = &mut Slots { record: &record, body: record.body, time: &mut self.time };
+            let start = out.position();
+            let shape = self.templates[template].shape_of(&record, record.flags, &mut self.large, &mut self.shapes);
             // A body that is too long by itself is not escaped in full first: it may be megabytes.
             let fits = record.body.len() <= limit && {
-                template.write(slots, out);
-                out.len() - start <= limit
+                shape.write(slots, &mut out);
+                out.position() - start <= limit
             };
             if !fits {
                 out.truncate(start);
-                report += write_cut(template, slots, limit, out);
+                let flags = record.flags | Flags::CUT;
+                let shape = self.templates[template].shape_of(&record, flags, &mut self.large, &mut self.shapes);
+                report += write_cut(shape, slots, limit, &mut out);
             }
-            ends.push(out.len());
+            ends.push(out.position());
         }
         report
     }
@@ -154,18 +168,17 @@ impl JsonLines {
 
 /// Writes the record with as much of its body as fits.
 #[cold]
-fn write_cut(template: &Template, slots: &mut Slots<'_, '_>, limit: usize, out: &mut Vec<u8>) -> EncodeReport {
-    let start = out.len();
+fn write_cut(shape: &Shape, slots: &mut Slots<'_, '_>, limit: usize, out: &mut Sink<'_>) -> EncodeReport {
+    let start = out.position();
     let whole = slots.body;
-    slots.flags = slots.flags | Flags::CUT;
     slots.body = b"";
-    template.write(slots, out);
-    let Some(room) = limit.checked_sub(out.len() - start) else {
+    shape.write(slots, out);
+    let Some(room) = limit.checked_sub(out.position() - start) else {
         return EncodeReport { oversized: 1, ..EncodeReport::default() };
     };
     slots.body = &whole[..simd::fitting_prefix(whole, EscapeStyle::Html, room)];
     out.truncate(start);
-    template.write(slots, out);
+    shape.write(slots, out);
     EncodeReport { cut: 1, ..EncodeReport::default() }
 }
 

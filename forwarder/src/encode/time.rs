@@ -10,12 +10,17 @@
 //! The part down to the second is kept from one call to the next: records of one second, which is nearly all
 //! neighbours, pay for the fraction only.
 
+use std::ops::Range;
+
+use super::simd::Sink;
+
 const NANOS: u32 = 1_000_000_000;
 
 /// Writes times; remembers the last second that it wrote.
 #[derive(Clone, Debug)]
 pub struct TimeWriter {
-    second: i64,
+    /// The second in nanoseconds, its end excluded; empty for one that an `i64` can't hold.
+    span: Range<i64>,
     /// `2026-01-02T03:04:05`, `len` bytes of it, then room for the fraction. A year of an `i64` of seconds has at
     /// most twelve digits and a sign: 28 + 11 bytes in all.
     text: [u8; 40],
@@ -24,7 +29,7 @@ pub struct TimeWriter {
 
 impl Default for TimeWriter {
     fn default() -> Self {
-        let mut writer = Self { second: 0, text: [0; 40], len: 0 };
+        let mut writer = Self { span: 0..0, text: [0; 40], len: 0 };
         writer.remember(0);
         writer
     }
@@ -32,39 +37,31 @@ impl Default for TimeWriter {
 
 impl TimeWriter {
     /// Appends a time in nanoseconds since the epoch.
-    #[inline]
-    pub fn write(&mut self, time_ns: i64, out: &mut Vec<u8>) {
+    #[inline(always)]
+    pub fn write(&mut self, time_ns: i64, out: &mut Sink<'_>) {
+        if self.span.contains(&time_ns) {
+            return self.write_text((time_ns - self.span.start) as u32, out);
+        }
         let nanos = i64::from(NANOS);
         self.write_parts(time_ns.div_euclid(nanos), time_ns.rem_euclid(nanos) as u32, out);
     }
 
     /// Appends a time in seconds since the epoch, and the nanoseconds after that second. Of `nanos`, only what
     /// is less than a second counts.
-    #[inline]
-    pub fn write_parts(&mut self, second: i64, nanos: u32, out: &mut Vec<u8>) {
-        if second != self.second {
-            self.remember(second);
-        }
-        let nanos = nanos % NANOS;
-        // All of the text at once, then the fraction over what follows the seconds: bytes that were just
-        // written one by one are slow to copy.
-        let start = out.len();
-        out.extend_from_slice(&self.text);
-        let fraction = &mut out[start + self.len..];
-        let mut len = 0;
+    #[cold]
+    pub fn write_parts(&mut self, second: i64, nanos: u32, out: &mut Sink<'_>) {
+        self.remember(second);
+        self.write_text(nanos % NANOS, out);
+    }
+
+    #[inline(always)]
+    fn write_text(&self, nanos: u32, out: &mut Sink<'_>) {
+        out.put_first(&self.text, self.len);
         if nanos != 0 {
-            // Three groups of three, which don't wait for each other.
-            fraction[0] = b'.';
-            fraction[1..4].copy_from_slice(&three_digits(nanos / 1_000_000));
-            fraction[4..7].copy_from_slice(&three_digits(nanos / 1_000 % 1_000));
-            fraction[7..10].copy_from_slice(&three_digits(nanos % 1_000));
-            len = 10;
-            while fraction[len - 1] == b'0' {
-                len -= 1;
-            }
+            let (text, len) = fraction(nanos);
+            out.put_first(&text.to_le_bytes(), len);
         }
-        fraction[len] = b'Z';
-        out.truncate(start + self.len + len + 1);
+        out.put_first(b"Z", 1);
     }
 
     #[cold]
@@ -83,7 +80,9 @@ impl TimeWriter {
             text.digits(u64::from(number), 2);
         }
         self.len = text.len;
-        self.second = second;
+        let nanos = i64::from(NANOS);
+        let begin = second.checked_mul(nanos);
+        self.span = begin.and_then(|begin| Some(begin..begin.checked_add(nanos)?)).unwrap_or(0..0);
     }
 }
 
@@ -103,9 +102,27 @@ fn civil(day: i64) -> (i64, u32, u32) {
     (year, month, day)
 }
 
-#[inline]
-fn three_digits(number: u32) -> [u8; 3] {
-    [b'0' + (number / 100) as u8, b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+/// `.123456789` without the zeros at the end, as a little-endian number and its length; `nanos` is not 0.
+/// It never exists as single bytes: those would have to be stored before they could be copied as one.
+#[inline(always)]
+fn fraction(nanos: u32) -> (u128, usize) {
+    let (first, last) = (eight_digits(nanos / 10), nanos % 10);
+    let count = if last == 0 { 8 - first.leading_zeros() as usize / 8 } else { 9 };
+    let digits = u128::from(first | 0x3030_3030_3030_3030) | u128::from(b'0' + last as u8) << 64;
+    (digits << 8 | u128::from(b'.'), count + 1)
+}
+
+/// The digits of a number below 100,000,000, the first in the lowest byte.
+///
+/// The halves, then their halves, then the digits, each in lanes of one number. `x * 10486 >> 20` is `x / 100` below
+/// 10,000, and `x * 103 >> 10` is `x / 10` below 100.
+#[inline(always)]
+fn eight_digits(number: u32) -> u64 {
+    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    tens | (twos - 10 * tens) << 8
 }
 
 /// A short text that is put together on the stack.
@@ -137,7 +154,7 @@ mod tests {
 
     fn written(second: i64, nanos: u32) -> String {
         let mut out = Vec::new();
-        TimeWriter::default().write_parts(second, nanos, &mut out);
+        TimeWriter::default().write_parts(second, nanos, &mut Sink::new(&mut out));
         String::from_utf8(out).unwrap()
     }
 
@@ -172,12 +189,13 @@ mod tests {
     fn the_remembered_second_is_the_right_one() {
         let mut writer = TimeWriter::default();
         let mut out = Vec::new();
-        for time in [5, 1_000_000_000, 999_999_999, -1, 0, 1_500_000_000] {
-            writer.write(time, &mut out);
+        for time in [5, 1_000_000_000, 999_999_999, -1, 0, 1_500_000_000, i64::MIN, i64::MAX] {
+            writer.write(time, &mut Sink::new(&mut out));
             out.push(b' ');
         }
         let expected = "1970-01-01T00:00:00.000000005Z 1970-01-01T00:00:01Z 1970-01-01T00:00:00.999999999Z \
-                        1969-12-31T23:59:59.999999999Z 1970-01-01T00:00:00Z 1970-01-01T00:00:01.5Z ";
+                        1969-12-31T23:59:59.999999999Z 1970-01-01T00:00:00Z 1970-01-01T00:00:01.5Z \
+                        1677-09-21T00:12:43.145224192Z 2262-04-11T23:47:16.854775807Z ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
@@ -194,7 +212,7 @@ mod tests {
         #[test]
         fn agrees_with_jiff_on_nanoseconds(time in any::<i64>()) {
             let mut out = Vec::new();
-            TimeWriter::default().write(time, &mut out);
+            TimeWriter::default().write(time, &mut Sink::new(&mut out));
             let oracle = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap().to_string();
             prop_assert_eq!(String::from_utf8(out).unwrap(), oracle);
         }

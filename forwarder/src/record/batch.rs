@@ -129,10 +129,10 @@ impl Batch {
 
     /// # Panics
     /// Where `index` is not below [`Batch::record_count`].
+    #[inline]
     pub fn record(&self, index: u32) -> Record<'_> {
         assert!(index < self.shape.records, "record {index} of {}", self.shape.records);
-        let at = self.shape.records_at + index as usize * RECORD_LEN;
-        let entry = &self.data[at..at + RECORD_LEN];
+        let entry = entry::<RECORD_LEN>(&self.data, self.shape.records_at, index);
         let body_at = HEADER_LEN + u32_at(entry, 16) as usize;
         Record {
             time_ns: i64_at(entry, 0),
@@ -178,9 +178,9 @@ impl Batch {
         &self.data[at..at + ORIGIN_LEN]
     }
 
+    #[inline]
     fn field(&self, index: u32) -> (&[u8], FieldValue<'_>) {
-        let at = self.shape.fields_at + index as usize * FIELD_LEN;
-        let entry = &self.data[at..at + FIELD_LEN];
+        let entry = entry::<FIELD_LEN>(&self.data, self.shape.fields_at, index);
         let range = |at: usize| {
             let start = HEADER_LEN + u32_at(entry, at) as usize;
             &self.data[start..start + u32_at(entry, at + 4) as usize]
@@ -201,6 +201,16 @@ impl<'a> Record<'a> {
         (0..u32::from(self.field_count)).map(move |index| batch.field(first + index))
     }
 
+    /// The value of a field, by its number in [`Record::fields`].
+    ///
+    /// # Panics
+    /// Where the record has fewer fields.
+    #[inline]
+    pub fn field(&self, number: u32) -> FieldValue<'a> {
+        assert!(number < u32::from(self.field_count));
+        self.batch.field(self.first_field + number).1
+    }
+
     pub fn has_fields(&self) -> bool {
         self.field_count != 0
     }
@@ -210,6 +220,12 @@ impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Batch({} records, {} bytes)", self.record_count(), self.byte_len())
     }
+}
+
+/// An entry of the table at `table`: of known length, so that nothing in it has to be looked for.
+#[inline]
+fn entry<const N: usize>(data: &[u8], table: usize, index: u32) -> &[u8; N] {
+    data[table + index as usize * N..].first_chunk().expect("a table has all of its entries")
 }
 
 impl Shape {

@@ -13,6 +13,7 @@ mod layout;
 mod level;
 mod loss;
 mod origin;
+mod parts;
 mod validate;
 
 pub use batch::{Batch, FieldValue, Record};
@@ -22,6 +23,7 @@ pub use layout::{HEADER_LEN, MAGIC, MAX_BATCH_BYTES};
 pub use level::Level;
 pub use loss::Lost;
 pub use origin::{Origin, OriginHandle, OriginId, OriginKind, Stream};
+pub use parts::{FieldSpan, Parts, Span, bytes};
 pub use validate::BatchError;
 
 #[cfg(test)]

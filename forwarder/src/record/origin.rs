@@ -1,4 +1,4 @@
-//! Who wrote a record: kernel, container and stream, service, file, or Ringward itself.
+//! Who wrote a record: kernel, container and stream, service, file, peer on the network, or Ringward itself.
 //!
 //! An origin's constant fields are stored once a batch and rendered to JSON once a destination. The text form
 //! is its identity: equal texts have equal [`OriginId`]s in every run of the program.
@@ -28,6 +28,8 @@ pub enum OriginKind {
     Ringward = 3,
     Service = 4,
     File = 5,
+    /// Whoever sends to a listener. What its objects say of themselves stands, whatever Ringward would say.
+    Peer = 6,
 }
 
 /// Which stream of a process.
@@ -113,6 +115,7 @@ impl Origin {
             3 => OriginKind::Ringward,
             4 => OriginKind::Service,
             5 => OriginKind::File,
+            6 => OriginKind::Peer,
             _ => return Err(BatchError::Origin),
         };
         let stream = match input.byte()? {

@@ -41,6 +41,11 @@ impl Framer {
         !self.partial.is_empty() || self.gap.is_some()
     }
 
+    /// Bytes of the unfinished line.
+    pub fn waiting_bytes(&self) -> usize {
+        self.partial.len()
+    }
+
     /// The next bytes of the stream, written at `time_ns`.
     pub fn push(&mut self, mut data: &[u8], time_ns: i64, flags: Flags, out: &mut impl FnMut(Framed<'_>)) {
         self.end_gap(out);

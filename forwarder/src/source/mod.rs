@@ -4,8 +4,10 @@ pub mod clock;
 pub mod container;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod file;
 pub mod framer;
 pub mod kmsg;
 pub mod logfile;
 pub mod memlogd;
+pub mod network;
 pub mod output;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{BatchBuilder, FieldValue, Lost, OriginHandle, RecordMeta};
+use crate::record::{BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
 use crate::ring::Ring;
 
 /// Bytes of a batch before it is sealed; fewer when the source has nothing more to give.
@@ -32,6 +32,11 @@ impl Output {
         fields: &[(&str, FieldValue<'_>)],
     ) {
         self.builder.push_with_fields(origin, meta, body, fields);
+        self.seal_if_full();
+    }
+
+    pub fn push_parts(&mut self, origin: &OriginHandle, meta: RecordMeta, parts: &Parts<'_>) {
+        self.builder.push_parts(origin, meta, parts);
         self.seal_if_full();
     }
 

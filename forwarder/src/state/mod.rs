@@ -1,7 +1,8 @@
 //! The state directory: what must survive a restart.
 //!
 //! ```text
-//!  state.json   next ring sequence, boot id, per destination: position per source
+//!  state.json   next ring sequence, boot id, per destination: position per source,
+//!              how to know files again
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -10,6 +11,7 @@
 //! reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
 //! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
 
+mod files;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +27,9 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::ring::Checkpoint;
-use crate::sys::files;
+use crate::sys::files as durable;
+
+pub use self::files::FileMark;
 
 const STATE_FILE: &str = "state.json";
 const LOCK_FILE: &str = "lock";
@@ -72,6 +76,9 @@ struct Stored {
     boot_id: String,
     next_sequence: u64,
     destinations: BTreeMap<String, Checkpoint>,
+    /// By the key of their checkpoints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, FileMark>,
 }
 
 impl StateDir {
@@ -81,7 +88,7 @@ impl StateDir {
     /// [`StateError::Locked`] where another Ringward has it; the others are the file system's.
     pub fn open(path: &Path, boot_id: &str) -> Result<Self, StateError> {
         let at = |path: &Path| path.to_owned();
-        files::create_private_directory(path).map_err(|source| StateError::Create { path: at(path), source })?;
+        durable::create_private_directory(path).map_err(|source| StateError::Create { path: at(path), source })?;
         let lock = lock(&path.join(LOCK_FILE))?;
         let mut stored = read(&path.join(STATE_FILE))?.unwrap_or_default();
         stored.version = VERSION;
@@ -146,7 +153,7 @@ impl StateDir {
         };
         let text = serde_json::to_vec_pretty(&stored).expect("a map of strings and numbers is JSON");
         let path = self.0.path.join(STATE_FILE);
-        files::replace(&path, &text).map_err(|source| {
+        durable::replace(&path, &text).map_err(|source| {
             self.content().changed = true;
             StateError::Write { path, source }
         })
@@ -160,7 +167,7 @@ impl StateDir {
 fn lock(path: &Path) -> Result<File, StateError> {
     let failed = |source| StateError::Lock { path: path.to_owned(), source };
     let mut file =
-        files::private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        durable::private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -178,7 +185,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
 
 /// What is stored; `None` where nothing is. A damaged file is set aside.
 fn read(path: &Path) -> Result<Option<Stored>, StateError> {
-    let bytes = match files::read(path) {
+    let bytes = match durable::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),

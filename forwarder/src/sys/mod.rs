@@ -5,6 +5,7 @@
 mod bpf;
 pub(crate) mod files;
 mod memory;
+mod recvmmsg;
 #[cfg(feature = "ebpf")]
 mod ring_fill;
 mod sendmmsg;
@@ -14,8 +15,11 @@ mod tcp_info;
 #[cfg(feature = "ebpf")]
 pub use bpf::recursion_misses;
 pub use memory::release_free_memory;
+pub use recvmmsg::{ReceivedDatagrams, dropped_datagrams};
 #[cfg(feature = "ebpf")]
 pub use ring_fill::RingFill;
-pub use sendmmsg::{MAX_DATAGRAMS, send_datagrams};
+#[cfg(test)]
+pub(crate) use sendmmsg::leave_out_checksums;
+pub use sendmmsg::{DatagramSender, Datagrams, MAX_DATAGRAMS, MAX_PADDING, MAX_SEGMENTS, Run, segment_limit};
 pub use shared_flag::SharedFlag;
 pub use tcp_info::{STATE_CLOSED, TcpInfo, tcp_info, unacknowledged_bytes};

@@ -21,7 +21,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::encode::simd::{EscapeStyle, escape_into};
+use crate::encode::simd::{EscapeStyle, Sink, escape_into};
 use crate::encode::time::TimeWriter;
 use crate::record::{Batch, FieldValue, Flags, Origin, OriginId, Record};
 
@@ -110,7 +110,7 @@ impl Entries {
                     Some((time, at)) if *time == record.time_ns => out.extend_from_within(at.clone()),
                     _ => {
                         let at = out.len();
-                        self.time.write(record.time_ns, out);
+                        self.time.write(record.time_ns, &mut Sink::new(out));
                         last_time = Some((record.time_ns, at..out.len()));
                     }
                 }

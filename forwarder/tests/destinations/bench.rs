@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ringward::destination::{
-    self, DestinationConfig, DrainReport, Endpoint, RetryPolicy, StopHandle, StopSignal, stop_channel,
+    self, DestinationConfig, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, StopSignal, stop_channel,
 };
 use ringward::io::{self, IoMode};
 use ringward::observe::counters::{Counters, DestinationCounters};
@@ -75,6 +75,16 @@ impl Bench {
         }
     }
 
+    /// Appends these records, in one batch.
+    pub fn send_bodies(&self, bodies: &[String]) {
+        let origin = OriginHandle::new(Origin::new(OriginKind::Container, "test"));
+        let mut builder = BatchBuilder::new(64 << 10);
+        for body in bodies {
+            builder.push(&origin, RecordMeta::line(1, body.as_bytes()), body.as_bytes());
+        }
+        self.ring.append(builder.seal());
+    }
+
     /// Appends one record.
     pub fn send_body(&self, body: &[u8]) {
         let origin = OriginHandle::new(Origin::new(OriginKind::Container, "test"));
@@ -95,11 +105,12 @@ async fn run_all(
     destinations: Vec<(DestinationConfig, Cursor, Arc<DestinationCounters>)>,
     signal: StopSignal,
 ) -> BTreeMap<String, DrainReport> {
+    let encoders = Encoders::default();
     let tasks: Vec<_> = destinations
         .into_iter()
         .map(|(config, cursor, counters)| {
             let name = config.name.clone();
-            let task = destination::run(config, cursor, counters, signal.clone());
+            let task = destination::run(config, cursor, counters, signal.clone(), encoders.clone());
             (name, tokio::task::spawn_local(task))
         })
         .collect();

@@ -5,6 +5,7 @@ mod receiver;
 mod tcp;
 mod tcp_closing;
 mod udp;
+mod udp_segments;
 mod unread;
 
 use ringward::io::{IoMode, UringSupport, probe};

@@ -1,11 +1,15 @@
 //! TCP receivers that close: nothing is missing that they had not read.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ringward::io::IoMode;
+use ringward::observe::counters::DestinationCounters;
 
 use crate::bench::{AMPLE, Bench, PATIENCE, assert_numbers, destination, number_of, wait_until};
 use crate::receiver::{listen, read_exactly, serve};
@@ -17,6 +21,8 @@ crate::on_both_backends!(
     closing_after_a_few_lines_with_data_unread_makes_progress,
     a_shutdown_before_the_close_does_not_hide_what_was_unread,
     closing_anywhere_in_the_stream_misses_nothing,
+    ten_closes_with_everything_read_lose_and_double_nothing,
+    ten_closes_with_data_unread_lose_nothing_and_double_a_window_each,
 );
 
 /// How often each number was read.
@@ -159,6 +165,113 @@ fn closing_anywhere_in_the_stream_misses_nothing(mode: IoMode) {
     );
     assert!(connections > 3);
     drop(bench.finish(Duration::ZERO));
+}
+
+/// Lines that a receiver gets that closes [`CLOSES`] times meanwhile.
+const LINES: u64 = 300_000;
+const CLOSES: u64 = 10;
+/// A line's length, encoded.
+const LINE_BYTES: usize = 280;
+
+fn ten_closes_with_everything_read_lose_and_double_nothing(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let counters = bench.counters("a");
+    let mut seen = Seen::new();
+    let part = LINES / (CLOSES + 1) + 1;
+    for from in (0..LINES).step_by(part as usize) {
+        let to = LINES.min(from + part);
+        let (mut stream, _) = listener.accept().unwrap();
+        bench.send(from..to);
+        note(&mut seen, read_lines(&mut stream, to - from));
+    }
+    wait_until("the last end is known", || counters.acknowledged.value() == LINES);
+    report("everything read", mode, &seen, &bench);
+    assert_eq!((counters.sent.value(), counters.resent.value(), counters.resets.value()), (LINES, 0, 0));
+    assert!(seen.len() as u64 == LINES && seen.values().all(|times| *times == 1));
+    drop(listener);
+    drop(bench.finish(Duration::ZERO));
+}
+
+/// The sender is always ahead, so that each close meets data that the program has not read.
+fn ten_closes_with_data_unread_lose_nothing_and_double_a_window_each(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let counters = bench.counters("a");
+    bench.send(0..LINES);
+    let window = LargestWindow::watch(&counters);
+    let mut seen = Seen::new();
+    for _ in 0..CLOSES {
+        let (mut stream, _) = listener.accept().unwrap();
+        note(&mut seen, read_bytes(&mut stream, LINE_BYTES * LINES as usize / 15, 60_000));
+        wait_until("data is unread", || stream.peek(&mut [0; 1]).is_ok_and(|bytes| bytes > 0));
+    }
+    let mut stream = BufReader::new(listener.accept().unwrap().0);
+    while !seen.contains_key(&(LINES - 1)) {
+        let mut line = Vec::new();
+        stream.read_until(b'\n', &mut line).unwrap();
+        note(&mut seen, number_of(&line));
+    }
+    let window = window.end();
+    report("data unread", mode, &seen, &bench);
+    assert_all_seen(&seen, LINES);
+    assert_eq!(counters.resets.value(), CLOSES);
+    let doubled: u64 = seen.values().map(|times| u64::from(times - 1)).sum();
+    let most = CLOSES * (window / LINE_BYTES as u64 + 1);
+    assert!(doubled <= most, "{doubled} read twice, more than {CLOSES} windows of {window} bytes");
+    drop(bench.finish(Duration::ZERO));
+}
+
+/// Looks all the time for how large the resend window gets.
+struct LargestWindow {
+    end: Arc<AtomicBool>,
+    watcher: JoinHandle<u64>,
+}
+
+impl LargestWindow {
+    fn watch(counters: &Arc<DestinationCounters>) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let (counters, ended) = (Arc::clone(counters), Arc::clone(&end));
+        let watcher = std::thread::spawn(move || {
+            let mut largest = 0;
+            while !ended.load(Ordering::Relaxed) {
+                largest = counters.resend_window_bytes.value().max(largest);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            largest
+        });
+        Self { end, watcher }
+    }
+
+    fn end(self) -> u64 {
+        self.end.store(true, Ordering::Relaxed);
+        self.watcher.join().unwrap()
+    }
+}
+
+fn report(what: &str, mode: IoMode, seen: &Seen, bench: &Bench) {
+    let doubled: u32 = seen.values().map(|times| times - 1).sum();
+    let lost = LINES - seen.len() as u64;
+    let counters = bench.counters("a");
+    let (resets, resent) = (counters.resets.value(), counters.resent.value());
+    eprintln!(
+        "{mode:?}, {what}: {LINES} lines, {CLOSES} closes, {resets} resets: \
+         {lost} lost, {doubled} doubled, {resent} sent again"
+    );
+}
+
+/// The next `lines` lines, and not one byte more.
+fn read_lines(stream: &mut TcpStream, lines: u64) -> Vec<u64> {
+    let mut first = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stream.read_exact(&mut byte).unwrap();
+        first.extend(byte);
+    }
+    // They have one length: their numbers have.
+    let rest = first.len() * (lines as usize - 1);
+    let numbers = number_of(&first).into_iter();
+    numbers.chain(read_bytes(stream, rest, 1 << 20)).collect()
 }
 
 /// The whole lines among the next `budget` bytes.

@@ -18,14 +18,14 @@ crate::on_both_backends!(
     a_record_that_can_not_be_cut_is_counted_and_not_tried_for_ever,
 );
 
-fn receiver() -> (UdpSocket, String) {
+pub fn receiver() -> (UdpSocket, String) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let endpoint = format!("udp://{}", socket.local_addr().unwrap());
     (socket, endpoint)
 }
 
-fn receive(socket: &UdpSocket) -> Vec<u8> {
+pub fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match socket.recv(&mut buffer) {
@@ -40,7 +40,7 @@ fn receive(socket: &UdpSocket) -> Vec<u8> {
     }
 }
 
-fn receive_number(socket: &UdpSocket) -> u64 {
+pub fn receive_number(socket: &UdpSocket) -> u64 {
     number_of(&receive(socket)).unwrap()
 }
 

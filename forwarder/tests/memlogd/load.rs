@@ -49,8 +49,8 @@ fn following(memlogd: &Memlogd) -> Client {
 #[test]
 fn fifty_followers_of_which_one_has_stopped() {
     // So many that only one who stopped falls behind, and he does.
-    let memlogd = Memlogd::start(&["-max-lines", "10000"]);
-    let total = 4000 * 5;
+    let memlogd = Memlogd::start(&["-max-lines", "24000"]);
+    let total = 4000 * 8;
     let followers: Vec<_> = (0..49)
         .map(|_| {
             let client = following(&memlogd);

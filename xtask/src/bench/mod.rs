@@ -1,7 +1,7 @@
 //! `cargo xtask bench e2e`: the release binary of this checkout, real containers, real sockets, and each figure beside
 //! its bar.
 //!
-//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`]. Each starts a Ringward of its own, so that none
+//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`], and [`paths`] for what other forwarders do too. Each starts a Ringward of its own, so that none
 //! sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
 //! measured ([`forwarder`], [`process`]), all of these together ([`rig`]), the lines ([`payload`]), and what comes out
 //! ([`outcome`]).
@@ -9,6 +9,9 @@
 //! The figures are for people and for comparing two builds on one machine. They never fail the command: how fast a
 //! machine was is no property of a commit.
 
+mod chart;
+pub mod count;
+mod flame;
 mod forwarder;
 mod idle;
 mod latency;
@@ -16,6 +19,7 @@ mod load;
 mod memlogd;
 mod memory;
 mod outcome;
+mod paths;
 mod percentiles;
 mod process;
 mod receiver;
@@ -50,6 +54,10 @@ pub struct Options {
 enum What {
     /// From write(2) in real containers to a receiver: latency, idle, memory, throughput (root; a few minutes)
     E2e(E2eOptions),
+    /// Instructions a record of each pure stage, beside the committed numbers
+    Count(count::CountOptions),
+    /// Flame graphs of the two main ways (root, perf)
+    Flame(flame::FlameOptions),
     /// From descriptors to one and to two followers, beside LinuxKit's memlogd (a minute)
     Memlogd(memlogd::Options),
 }
@@ -62,7 +70,7 @@ struct E2eOptions {
     /// How long each latency at low load is measured, and half of how long the idle part takes
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=3600))]
     seconds: u64,
-    /// Lines of each container at full speed
+    /// Lines of each container, or of a file, at full speed
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     lines: u64,
     /// Another payload: the same seed is the same lines
@@ -71,6 +79,21 @@ struct E2eOptions {
     /// JSON on stdout instead of tables
     #[arg(long)]
     json: bool,
+    /// A bar chart of the paths, as SVG, into this file
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Of the paths, measure only this; may be repeated
+    #[arg(long = "path", value_enum)]
+    ways: Vec<paths::Way>,
+    /// How often each forwarder takes each path; the best round counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Where a peer's program is: NAME=PATH; may be repeated. Those that are installed are found
+    #[arg(long = "peer", value_name = "NAME=PATH")]
+    peers: Vec<paths::Given>,
+    /// Measure Ringward alone
+    #[arg(long)]
+    no_peers: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,6 +102,7 @@ enum Part {
     Idle,
     Memory,
     Throughput,
+    Paths,
 }
 
 /// `forwarder/tests/harness/machine.rs` has it too.
@@ -91,23 +115,38 @@ struct Bench {
     seed: u64,
     lines: u64,
     low_load: Duration,
+    ways: Vec<paths::Way>,
+    rounds: u32,
+    candidates: Vec<paths::Candidate>,
 }
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let options = match &options.what {
-        What::E2e(options) => options,
-        What::Memlogd(options) => return memlogd::run(options),
-    };
-    if !rustix::process::geteuid().is_root() {
-        bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
+    match &options.what {
+        What::E2e(options) => end_to_end(options),
+        What::Memlogd(options) => memlogd::run(options),
+        What::Count(options) => Ok(if count::run(options)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        What::Flame(options) => {
+            needs_root()?;
+            let bench = Bench { lines: options.lines, ..Bench::alone(build()?)? };
+            let _machine = claim_machine()?;
+            flame::run(options, &bench)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+fn end_to_end(options: &E2eOptions) -> Result<ExitCode> {
+    needs_root()?;
     setup::build_tools()?;
+    let ringward = build()?;
     let bench = Bench {
-        ringward: build()?,
-        runc: Runc::new(&vm::binaries()?.join("emit"))?,
+        candidates: paths::find_all(&ringward, &options.peers, options.no_peers)?,
+        ways: options.ways.clone(),
+        rounds: options.rounds,
         seed: options.seed,
         lines: options.lines,
         low_load: Duration::from_secs(options.seconds),
+        ..Bench::alone(ringward)?
     };
     let _machine = claim_machine()?;
     load::warn_if_busy();
@@ -117,12 +156,38 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             part.measure(&bench, &mut outcome)?;
         }
     }
+    if let Some(file) = &options.chart {
+        std::fs::write(file, chart::bars(&outcome)).with_context(|| format!("{}", file.display()))?;
+    }
     if options.json {
         outcome.print_json()
     } else {
         outcome.print()
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Bench {
+    /// Without peers, and everything else at its default.
+    fn alone(ringward: PathBuf) -> Result<Self> {
+        Ok(Self {
+            candidates: paths::find_all(&ringward, &[], true)?,
+            runc: Runc::new(&vm::binaries()?.join("emit"))?,
+            ringward,
+            seed: 1,
+            lines: 1_000_000,
+            low_load: Duration::from_secs(20),
+            ways: Vec::new(),
+            rounds: 1,
+        })
+    }
+}
+
+fn needs_root() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("the benchmark runs containers and loads eBPF programs, which needs root: run this command as root");
+    }
+    Ok(())
 }
 
 impl Part {
@@ -134,6 +199,7 @@ impl Part {
             Self::Idle => idle::measure,
             Self::Memory => memory::measure,
             Self::Throughput => throughput::measure,
+            Self::Paths => paths::measure,
         };
         measure(bench, outcome).with_context(|| format!("{name} could not be measured"))
     }

@@ -7,7 +7,7 @@ use crate::ui::{Colour, paint_out};
 #[derive(Default)]
 pub struct Outcome {
     figures: Vec<Figure>,
-    tables: Vec<Table>,
+    pub tables: Vec<Table>,
 }
 
 /// One number.

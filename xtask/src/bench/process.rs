@@ -15,6 +15,7 @@ const RING_BUFFER: &str = "27";
 
 #[derive(Clone)]
 pub struct Process {
+    pid: u32,
     folder: PathBuf,
 }
 
@@ -28,7 +29,16 @@ pub struct Scheduled {
 
 impl Process {
     pub fn new(pid: u32) -> Self {
-        Self { folder: PathBuf::from(format!("/proc/{pid}")) }
+        Self { pid, folder: PathBuf::from(format!("/proc/{pid}")) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it is there still, as far as /proc says; one that has ended and was not waited for has no memory.
+    pub fn is_there(&self) -> bool {
+        self.resident_bytes().is_ok()
     }
 
     /// User and system time of all threads, those that have ended included; exact to 10 ms.

@@ -51,7 +51,8 @@ struct Progress {
     begin: Instant,
     reads: AtomicU64,
     bytes: AtomicU64,
-    /// Nanoseconds from `begin` to the last read.
+    /// Nanoseconds from `begin` to the first read that gave something, and to the last.
+    first: AtomicU64,
     last: AtomicU64,
 }
 
@@ -89,6 +90,7 @@ impl Receiver {
             begin: Instant::now(),
             reads: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            first: AtomicU64::new(0),
             last: AtomicU64::new(0),
         });
         let seen = Arc::clone(&progress);
@@ -127,6 +129,11 @@ impl Receiver {
         self.progress.begin + Duration::from_nanos(self.progress.last.load(Ordering::Relaxed))
     }
 
+    /// When the first bytes came.
+    pub fn first(&self) -> Instant {
+        self.progress.begin + Duration::from_nanos(self.progress.first.load(Ordering::Relaxed))
+    }
+
     /// Waits until something has come, and then nothing more for a while.
     pub fn wait_quiet(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
@@ -160,10 +167,14 @@ fn read(socket: impl AsFd, flags: RecvFlags, progress: &Progress, mut on_bytes: 
         if length == 0 {
             return Ok(());
         }
-        on_bytes(&buffer[..length]);
-        progress.reads.fetch_add(1, Ordering::Relaxed);
+        // With TRUNC the length of a datagram may be more than fits.
+        on_bytes(&buffer[..length.min(buffer.len())]);
+        let now = progress.begin.elapsed().as_nanos() as u64;
+        if progress.reads.fetch_add(1, Ordering::Relaxed) == 0 {
+            progress.first.store(now, Ordering::Relaxed);
+        }
         progress.bytes.fetch_add(length as u64, Ordering::Relaxed);
-        progress.last.store(progress.begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        progress.last.store(now, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,21 @@ pub fn udp_drops(receiver: SocketAddr) -> u64 {
     })
 }
 
+/// Whether something listens on `port` of 127.0.0.1, or of all addresses.
+pub fn tcp_listens(port: u16) -> bool {
+    sum(&tcp(), |columns| (columns.get(3) == Some(&"0A") && has_port(columns, port)).then_some(1)) > 0
+}
+
+/// The same for datagrams.
+pub fn udp_listens(port: u16) -> bool {
+    let text = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    sum(&text, |columns| has_port(columns, port).then_some(1)) > 0
+}
+
+fn has_port(columns: &[&str], port: u16) -> bool {
+    columns.get(1).is_some_and(|name| name.ends_with(&format!(":{port:04X}")))
+}
+
 fn tcp() -> String {
     std::fs::read_to_string("/proc/net/tcp").unwrap_or_default()
 }

@@ -6,11 +6,13 @@
 mod apt;
 pub mod kernels;
 pub mod linuxkit;
+mod peers;
 mod toolchain;
 
 use anyhow::Result;
 use clap::Args;
 
+pub use self::peers::unpacked as unpacked_peer;
 use crate::{pins, ui};
 
 #[derive(Args)]
@@ -25,7 +27,7 @@ pub struct Options {
     /// What the VM needs: qemu, cpio, busybox, runc, Debian's kernels
     #[arg(long)]
     vm: bool,
-    /// What the benches need (what the build needs)
+    /// What the benches need too: runc, valgrind, and rsyslog and syslog-ng to compare with
     #[arg(long)]
     bench: bool,
 }
@@ -36,6 +38,9 @@ pub fn run(options: &Options) -> Result<()> {
         test_tools()?;
     } else if options.vm {
         vm_tools()?;
+    }
+    if options.bench {
+        bench_tools()?;
     }
     Ok(())
 }
@@ -62,4 +67,21 @@ pub fn vm_tools() -> Result<()> {
     ui::heading("Tools for the VM");
     apt::install("the VM", &pins::VM_PACKAGES)?;
     kernels::fetch_all()
+}
+
+/// What `cargo xtask bench` and `cargo bench` need besides, and the peers that Debian has.
+pub fn bench_tools() -> Result<()> {
+    ui::heading("Tools for the benches");
+    apt::install("the benches", &pins::BENCH_PACKAGES)?;
+    peers::fetch()
+}
+
+/// What `cargo xtask bench count` needs besides.
+pub fn count_tools() -> Result<()> {
+    apt::install("counting instructions", &[("valgrind", "valgrind")])
+}
+
+/// What `cargo xtask bench flame` needs besides.
+pub fn flame_tools() -> Result<()> {
+    apt::install("flame graphs", &[("perf", "linux-perf")])
 }

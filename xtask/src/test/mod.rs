@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 //!
 //! Setup, format, lints, layers, all tests of the workspace (those with containers included), the escape kernel as
-//! arm64, and the VM's subset for CI. Every step is run even when one before it failed. At the end stands a table, and
+//! arm64, the instructions of the pure stages, and the VM's subset for CI. Every step is run even when one before it failed. At the end stands a table, and
 //! as the very last line of stdout `N passed, N failed` (`, N skipped` where something was).
 
 mod libtest;
@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::report::{Report, Row};
-use crate::{command, layers, setup, ui, vm, workspace};
+use crate::{bench, command, layers, setup, ui, vm, workspace};
 
 #[derive(Args)]
 pub struct Options {
@@ -34,6 +34,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     report.extend(libtest::run(options.filter.as_deref()));
     ui::heading("The escape kernel as arm64");
     report.extend(libtest::run_as_arm64(options.filter.as_deref()));
+    if options.filter.is_none() {
+        report
+            .push(bench::count::row().unwrap_or_else(|error| Row::failure("instruction counts", format!("{error:#}"))));
+    }
     if !options.no_vm {
         match vm::boot_all(&vm::Options::for_ci(options.filter.as_deref())) {
             Ok(rows) => report.extend(rows),

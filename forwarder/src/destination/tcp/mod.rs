@@ -32,10 +32,10 @@ use tokio::time::Instant;
 use self::pace::Pace;
 use self::session::{Session, SessionEnd};
 use super::backoff::Backoff;
+use super::encoder::Encoder;
 use super::failures::Failures;
 use super::outbox::Outbox;
 use super::{DrainReport, Task};
-use crate::encode::json_lines::JsonLines;
 use crate::io::{TcpConnection, TcpOptions, resolve};
 
 /// A connection that lived so long was a success, whatever was sent on it.
@@ -44,7 +44,7 @@ const LONG_LIFE: Duration = Duration::from_secs(10);
 /// What outlives a connection.
 struct State {
     outbox: Outbox,
-    encoder: JsonLines,
+    encoder: Encoder,
     pace: Pace,
     /// The last connection was closed by the receiver before anything was sent.
     closed_early: bool,
@@ -52,9 +52,8 @@ struct State {
 
 /// Runs until everything is sent and the ring is closed, or until the deadline.
 pub(super) async fn run(task: Task<'_>, host: &str, port: u16) -> DrainReport {
-    let Task { config, cursor, counters, stop } = task;
-    let mut state =
-        State { outbox: Outbox::default(), encoder: config.encoder(), pace: Pace::default(), closed_early: false };
+    let Task { config, cursor, counters, stop, encoder } = task;
+    let mut state = State { outbox: Outbox::default(), encoder, pace: Pace::default(), closed_early: false };
     let options = TcpOptions { connect_timeout: config.connect_timeout, keepalive: config.keepalive };
     let mut backoff = Backoff::new(config.retry);
     let mut failures = Failures::new(&config.name, counters);

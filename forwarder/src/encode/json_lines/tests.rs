@@ -234,6 +234,68 @@ fn templates_are_bounded() {
     assert_eq!(ends.len(), 12_000);
 }
 
+/// One encoder for all, with more shapes than it keeps and some that it never keeps, writes what a new one writes.
+#[test]
+fn shapes_that_come_and_go() {
+    let many: Vec<String> = (0..100).map(|number| format!("key {}", number * 37 % 100)).collect();
+    let long = "k".repeat(5000);
+    let mut shapes: Vec<Vec<&str>> = vec![
+        vec![],
+        vec!["a"],
+        vec!["b"],
+        vec!["a", "b"],
+        vec!["b", "a"],
+        vec!["ab"],
+        vec!["a", "a"],
+        vec!["msg", "pod", "cut"],
+        many.iter().map(String::as_str).collect(),
+        vec![&long],
+    ];
+    shapes.push(shapes[8][..99].to_vec());
+    let origin = OriginHandle::new(container());
+    let mut builder = BatchBuilder::new(1 << 20);
+    let mut state = 1u32;
+    for number in 0..400 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let keys = &shapes[state as usize / 65_536 % shapes.len()];
+        let flags = [Flags::NONE, Flags::PARTIAL, Flags::CUT | Flags::OVERLAP][state as usize / 1024 % 3];
+        let values: Vec<String> = (0..keys.len()).map(|field| format!("{number} {field} <\u{e9}>")).collect();
+        let fields: Vec<_> =
+            keys.iter().zip(&values).map(|(key, value)| (*key, FieldValue::Text(value.as_bytes()))).collect();
+        builder.push_with_fields(&origin, RecordMeta { flags, ..RecordMeta::line(number, b"") }, b"body", &fields);
+    }
+    let batch = builder.seal();
+    for limit in [None, Some(150)] {
+        let options = JsonLinesOptions { max_record_bytes: limit, ..tcp() };
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        JsonLines::new(options.clone()).encode_batch(&batch, 0..400, &mut out, &mut ends);
+        let (mut expected, mut expected_ends) = (Vec::new(), Vec::new());
+        for index in 0..400 {
+            JsonLines::new(options.clone()).encode_batch(&batch, index..index + 1, &mut expected, &mut expected_ends);
+        }
+        assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(ends, expected_ends);
+    }
+}
+
+/// Shapes count as templates do.
+#[test]
+fn shapes_are_bounded() {
+    let mut lines = JsonLines::new(tcp());
+    let (mut out, mut ends) = (Vec::new(), Vec::new());
+    for first in [0, 1500, 3000] {
+        let mut builder = BatchBuilder::new(1 << 20);
+        for number in first..first + 1500 {
+            let origin = OriginHandle::new(Origin::new(OriginKind::Service, format!("s{number}")));
+            for key in ["a", "b", "c"] {
+                builder.push_with_fields(&origin, RecordMeta::line(0, b""), b"", &[(key, FieldValue::Text(b""))]);
+            }
+        }
+        lines.encode_batch(&builder.seal(), 0..4500, &mut out, &mut ends);
+        assert_eq!((lines.templates.len(), lines.shapes), (1500, 4500));
+    }
+}
+
 #[derive(Clone, Debug)]
 struct AnyRecord {
     origin: Origin,

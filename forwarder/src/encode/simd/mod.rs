@@ -16,9 +16,9 @@
 //! "Valid" is `utf8.DecodeRune`'s word, which is also Rust's: surrogates, overlong forms and what lies above
 //! U+10FFFF are invalid byte by byte, and so is each byte of a sequence that breaks off.
 //!
-//! Every instruction set runs the one loop in `kernel.rs` over its own vector type; `scalar.rs` is written
-//! independently of it, for machines without vectors and for the tests to compare with. The variant is chosen
-//! once, when it is first needed.
+//! Every instruction set runs the one loop in `kernel.rs` over its own vector type, with UTF-8 checked by `utf8.rs`, or
+//! by simdutf8 in long text; `scalar.rs` is written independently of them, for machines without vectors and for the
+//! tests to compare with. The variant is chosen once, when it is first needed.
 //!
 //! Limits: output is at most six times the input. Memory grows with what is written, not with the worst case.
 #![allow(unsafe_code)]
@@ -27,13 +27,17 @@ mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod sink;
 mod table;
+mod utf8;
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::sync::OnceLock;
 
 pub use scalar::fitting_prefix;
+pub use sink::{Padded, Sink};
 pub use table::EscapeStyle;
 
 /// An implementation of the escape kernel.

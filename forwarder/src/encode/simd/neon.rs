@@ -2,8 +2,9 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::{self, Vector};
+use super::kernel;
 use super::table::EscapeStyle;
+use super::vector::{self, Vector};
 
 /// # Safety
 /// The machine has NEON.
@@ -26,38 +27,106 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_part(from: *const u8, len: usize) -> Self {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let [low, high] = vector::load_below_16(from, len);
+            Self(vcombine_u8(vcreate_u8(low), vcreate_u8(high)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut u8) {
         // SAFETY: the trait's contract; NEON stores need no alignment.
         unsafe { vst1q_u8(to, self.0) }
     }
 
     #[inline(always)]
-    unsafe fn care(self) -> u64 {
-        let v = self.0;
+    unsafe fn both_plain(self, other: Self) -> bool {
+        // Only the highest bit of a byte that is not ASCII is looked at.
         // SAFETY: NEON is there by the trait's contract; no memory is touched.
+        unsafe {
+            let any = vorrq_u8(vorrq_u8(self.escaped(), self.0), vorrq_u8(other.escaped(), other.0));
+            vmaxvq_u8(any) < 0x80
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn both_stay(self, other: Self) -> bool {
+        // SAFETY: as in `both_plain`.
+        unsafe {
+            let e2 = vdupq_n_u8(0xe2);
+            let separators = vorrq_u8(vceqq_u8(self.0, e2), vceqq_u8(other.0, e2));
+            vmaxvq_u8(vorrq_u8(separators, vorrq_u8(self.escaped(), other.escaped()))) == 0
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn simple(self) -> bool {
+        // SAFETY: as in `both_plain`.
+        unsafe {
+            let v = self.0;
+            let equal = |set: u8, byte: u8| vceqq_u8(vorrq_u8(v, vdupq_n_u8(set)), vdupq_n_u8(byte));
+            let leads = vorrq_u8(vorrq_u8(equal(0, 0xe2), equal(0x21, 0xe1)), equal(0x01, 0xed));
+            let four = vcgeq_u8(v, vdupq_n_u8(0xf0));
+            vmaxvq_u8(vorrq_u8(vorrq_u8(leads, four), self.escaped())) == 0
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn escapes(self) -> u64 {
+        // SAFETY: as in `both_plain`.
+        unsafe { lane_bits(self.escaped()) }
+    }
+
+    #[inline(always)]
+    unsafe fn high(self) -> u64 {
+        // SAFETY: as in `both_plain`.
+        unsafe { self.at_least(0x80) }
+    }
+
+    #[inline(always)]
+    unsafe fn continuations(self) -> u64 {
+        // SAFETY: as in `both_plain`; as signed bytes they are below all others.
+        unsafe { lane_bits(vcltq_s8(vreinterpretq_s8_u8(self.0), vdupq_n_s8(0xc0u8 as i8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn at_least(self, byte: u8) -> u64 {
+        // SAFETY: as in `both_plain`.
+        unsafe { lane_bits(vcgeq_u8(self.0, vdupq_n_u8(byte))) }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(self, byte: u8) -> u64 {
+        // SAFETY: as in `both_plain`.
+        unsafe { lane_bits(vceqq_u8(self.0, vdupq_n_u8(byte))) }
+    }
+
+    #[inline(always)]
+    unsafe fn equal_with(self, set: u8, byte: u8) -> u64 {
+        // SAFETY: as in `both_plain`.
+        unsafe { Self(vorrq_u8(self.0, vdupq_n_u8(set))).equal(byte) }
+    }
+}
+
+impl Neon {
+    /// All ones in the lanes that are escaped.
+    ///
+    /// # Safety
+    /// The machine has NEON.
+    #[inline(always)]
+    unsafe fn escaped(self) -> uint8x16_t {
+        let v = self.0;
+        // SAFETY: the caller's promise; no memory is touched.
         unsafe {
             let control = vcltq_u8(v, vdupq_n_u8(0x20));
             // `"` and `&` differ in bit 2 only, `<` and `>` in bit 1 only.
             let quote = vceqq_u8(vorrq_u8(v, vdupq_n_u8(4)), vdupq_n_u8(b'&'));
             let angle = vceqq_u8(vorrq_u8(v, vdupq_n_u8(2)), vdupq_n_u8(b'>'));
             let backslash = vceqq_u8(v, vdupq_n_u8(b'\\'));
-            let high = vcgeq_u8(v, vdupq_n_u8(0x80));
-            let any = vorrq_u8(vorrq_u8(vorrq_u8(control, quote), vorrq_u8(angle, backslash)), high);
-            // Mostly there is nothing, and one reduction says so.
-            if vmaxvq_u8(any) == 0 { 0 } else { lane_bits(any) }
+            vorrq_u8(vorrq_u8(control, quote), vorrq_u8(angle, backslash))
         }
-    }
-
-    #[inline(always)]
-    unsafe fn high(self) -> u64 {
-        // SAFETY: as in `care`.
-        unsafe { lane_bits(vcgeq_u8(self.0, vdupq_n_u8(0x80))) }
-    }
-
-    #[inline(always)]
-    unsafe fn equal(self, byte: u8) -> u64 {
-        // SAFETY: as in `care`.
-        unsafe { lane_bits(vceqq_u8(self.0, vdupq_n_u8(byte))) }
     }
 }
 

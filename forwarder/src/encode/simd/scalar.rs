@@ -1,6 +1,6 @@
 //! The scalar twin: the same rules, written character by character and without the vector kernel's tricks.
 
-use super::table::{EscapeStyle, INVALID};
+use super::table::{EscapeStyle, INVALID, escape_len, itself};
 
 /// What one step over the input found.
 enum Unit {
@@ -46,7 +46,7 @@ impl Unit {
     /// Bytes that it makes in the output.
     fn escaped_len(&self, style: EscapeStyle) -> usize {
         match self {
-            Self::Ascii(byte) => usize::from(style.table()[usize::from(*byte)][7]),
+            Self::Ascii(byte) => escape_len(style.table()[usize::from(*byte)]),
             Self::Raw(len) => *len,
             Self::Separator(_) | Self::Invalid => INVALID.len(),
         }
@@ -59,10 +59,10 @@ pub(super) fn escape(out: &mut Vec<u8>, mut input: &[u8], style: EscapeStyle) {
     while let Some(unit) = Unit::first(input) {
         let (taken, rest) = input.split_at(unit.len());
         match unit {
-            Unit::Ascii(byte) if table[usize::from(byte)][7] == 1 => out.push(byte),
+            Unit::Ascii(byte) if table[usize::from(byte)] == itself(byte) => out.push(byte),
             Unit::Ascii(byte) => {
-                let escape = &table[usize::from(byte)];
-                out.extend_from_slice(&escape[..usize::from(escape[7])]);
+                let escape = table[usize::from(byte)];
+                out.extend_from_slice(&escape.to_le_bytes()[..escape_len(escape)]);
             }
             Unit::Raw(_) => out.extend_from_slice(taken),
             Unit::Separator(digit) => {

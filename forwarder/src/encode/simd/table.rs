@@ -1,4 +1,4 @@
-//! What each ASCII byte becomes, as tables that the kernels index.
+//! What each byte becomes that does not stay, as tables that the kernels index.
 
 /// Which characters are escaped besides those that JSON demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,17 +9,24 @@ pub enum EscapeStyle {
     Plain,
 }
 
-/// The replacement of a byte: its text in the first bytes, the text's length in the last, so that a kernel
-/// writes eight bytes at once and advances by the length.
-pub(super) type Escape = [u8; 8];
+/// The replacement of a byte, little-endian: its text in the low bytes, the text's length in the highest, so that a
+/// kernel writes eight bytes at once and advances by the length. A number, because arrays are copied in parts.
+pub(super) type Escape = u64;
+
+/// The text's length.
+#[inline(always)]
+pub(super) const fn escape_len(escape: Escape) -> usize {
+    (escape >> 56) as usize
+}
 
 /// Replacement of each byte that is not part of valid UTF-8.
 pub(super) const INVALID: &[u8; 6] = b"\\ufffd";
 
 impl EscapeStyle {
-    /// Replacements of the ASCII bytes. A byte that stays has itself as text, of length 1.
+    /// Replacements of the bytes. An ASCII byte that stays has itself as text, of length 1; one that is not ASCII
+    /// has what an invalid byte becomes.
     #[inline]
-    pub(super) fn table(self) -> &'static [Escape; 128] {
+    pub(super) fn table(self) -> &'static [Escape; 256] {
         match self {
             Self::Html => &HTML,
             Self::Plain => &PLAIN,
@@ -27,11 +34,12 @@ impl EscapeStyle {
     }
 }
 
-static HTML: [Escape; 128] = build(true);
-static PLAIN: [Escape; 128] = build(false);
+static HTML: [Escape; 256] = build(true);
+static PLAIN: [Escape; 256] = build(false);
 
-const fn build(html: bool) -> [Escape; 128] {
-    let mut table = [[0u8; 8]; 128];
+const fn build(html: bool) -> [Escape; 256] {
+    let [a, b, c, d, e, f] = *INVALID;
+    let mut table = [Escape::from_le_bytes([a, b, c, d, e, f, 0, 6]); 256];
     let mut byte = 0;
     while byte < 128 {
         let b = byte as u8;
@@ -44,18 +52,24 @@ const fn build(html: bool) -> [Escape; 128] {
             b'\r' => two(b'r'),
             0..0x20 => six(b),
             b'<' | b'>' | b'&' if html => six(b),
-            _ => [b, 0, 0, 0, 0, 0, 0, 1],
+            _ => itself(b),
         };
         byte += 1;
     }
     table
 }
 
+/// A byte that stays.
+#[inline(always)]
+pub(super) const fn itself(byte: u8) -> Escape {
+    Escape::from_le_bytes([byte, 0, 0, 0, 0, 0, 0, 1])
+}
+
 const fn two(letter: u8) -> Escape {
-    [b'\\', letter, 0, 0, 0, 0, 0, 2]
+    Escape::from_le_bytes([b'\\', letter, 0, 0, 0, 0, 0, 2])
 }
 
 const fn six(byte: u8) -> Escape {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    [b'\\', b'u', b'0', b'0', HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize], 0, 6]
+    Escape::from_le_bytes([b'\\', b'u', b'0', b'0', HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize], 0, 6])
 }

@@ -70,6 +70,8 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+const WORDS: &[&str] = &["слово ", "漢字かな", "ไทย", "한국어", "é", "“—” ", "🦀", "plain words ", "\"\n", "\u{2028}"];
+
 proptest! {
     #[test]
     fn every_variant_agrees_on_random_bytes(input in proptest::collection::vec(any::<u8>(), 0..600)) {
@@ -79,6 +81,16 @@ proptest! {
     #[test]
     fn every_variant_agrees_on_dense_inputs(input in pieces()) {
         check(&input);
+    }
+
+    /// Long enough that a validator is asked first, valid for a while, and then as it comes.
+    #[test]
+    fn every_variant_agrees_on_long_text(
+        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..120),
+        rest in pieces(),
+        end in proptest::collection::vec(proptest::sample::select(WORDS), 0..120),
+    ) {
+        check(&[words.concat().as_bytes(), &rest, end.concat().as_bytes()].concat());
     }
 
     #[test]
@@ -124,6 +136,32 @@ fn every_position_in_and_around_vectors() {
                 let expected = escaped(Variant::Scalar, &input, EscapeStyle::Html);
                 for variant in Variant::available() {
                     assert_eq!(escaped(variant, &input, EscapeStyle::Html), expected, "{variant:?} {at} of {len}");
+                }
+            }
+        }
+    }
+}
+
+/// Right and wrong sequences across the end of a block, in short input and after long valid text.
+#[test]
+fn every_sequence_around_the_end_of_a_vector() {
+    let agree = |input: &[u8]| {
+        let expected = escaped(Variant::Scalar, input, EscapeStyle::Html);
+        for variant in Variant::available() {
+            assert_eq!(escaped(variant, input, EscapeStyle::Html), expected, "{variant:?} {input:02x?}");
+        }
+    };
+    let long = "слово ".repeat(60).into_bytes();
+    for lead in 0x80..=0xff {
+        for second in [b'a', 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc3] {
+            for rest in [b"".as_slice(), b"\x80", b"\xbf\x80", b"\xa8x", b"\x80\x80\x80"] {
+                for before in [0, 13, 14, 15, 28, 29, 30, 31, 61] {
+                    let sequence = [&vec![b'.'; before][..], &[lead, second], rest].concat();
+                    agree(&sequence);
+                    agree(&[&sequence[..], &[b'.'; 40]].concat());
+                    if before > 27 && rest.len() == 2 {
+                        agree(&[&long[..], &sequence, &long].concat());
+                    }
                 }
             }
         }

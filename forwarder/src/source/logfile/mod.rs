@@ -9,11 +9,7 @@
 //! read and are counted; Docker's driver replaces invalid UTF-8 by U+FFFD, which can't be undone
 //! ([`overlap::find_overlap`] takes care of it).
 
-mod cri;
-mod docker_json;
-mod line;
 pub mod overlap;
 mod reader;
 
-pub use line::{LineError, LogLine, parse_line};
 pub use reader::{Backlog, Chunk, MAX_LINE_BYTES, ReadError, Reader, backlog};

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::line::parse_line;
+use crate::parse::log_line::{LineError, LogLine};
+use crate::parse::{cri, docker_json};
 use crate::record::Stream;
 use crate::source::container::{LogFile, LogFormat};
 
@@ -81,7 +82,10 @@ impl Reader {
             let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
             match parse_line(self.format, line) {
                 Ok(line) if self.line.len() <= MAX_LINE_BYTES => {
-                    let (stream, time_ns, payload) = (line.stream, line.time_ns, line.text.into_owned());
+                    let (stream, time_ns, mut payload) = (line.stream, line.time_ns, line.text.into_owned());
+                    if !line.partial {
+                        payload.push(b'\n');
+                    }
                     self.release();
                     return Ok(Some(Chunk { stream, time_ns, payload, end_offset: self.offset }));
                 }
@@ -175,6 +179,14 @@ pub fn backlog(log: &LogFile, mut each: impl FnMut(Chunk) -> bool) -> Result<Bac
     result.offset = newest.offset();
     result.skipped_lines += newest.skipped();
     Ok(result)
+}
+
+/// Parses one line, given without its newline.
+fn parse_line(format: LogFormat, line: &[u8]) -> Result<LogLine<'_>, LineError> {
+    match format {
+        LogFormat::Cri | LogFormat::K8sFile => cri::parse(line),
+        LogFormat::DockerJson => docker_json::parse(line),
+    }
 }
 
 fn inode(file: &File) -> u64 {

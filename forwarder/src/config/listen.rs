@@ -1,0 +1,79 @@
+//! `listen`: raw → resolved.
+
+use std::collections::BTreeMap;
+
+use super::endpoint::{ListenEndpoint, Protocol};
+use super::error::Place;
+use super::raw::{Listen, Ring};
+use super::resolve::{Check, GIB, KIB, MIB};
+use super::resolved::ListenConfig;
+use super::value::{Located, Name};
+
+impl Check<'_> {
+    pub(super) fn listen(&mut self, raw: Option<&Located<Vec<Located<Listen>>>>, ring: &Ring) -> Vec<ListenConfig> {
+        let given = raw.map(|list| list.value.as_slice()).unwrap_or_default();
+        let mut names: BTreeMap<String, &Place> = BTreeMap::new();
+        let mut resolved: Vec<ListenConfig> = Vec::with_capacity(given.len());
+        for listen in given {
+            let Some(config) = self.listener(listen, ring) else { continue };
+            // Any number of listeners may take any port that is free.
+            let is_any = config.endpoint.port == 0;
+            if !is_any && resolved.iter().any(|other| other.endpoint == config.endpoint) {
+                self.add(listen, format!("listens on {}, like another one", config.endpoint), "each endpoint once");
+            } else if let Some(first) = names.insert(config.name.clone(), &listen.place)
+                && !(is_any && listen.value.name.is_none())
+            {
+                let what = format!("has the name `{}`, like the listener at {first}", config.name);
+                self.add(listen, what, "a different `name` for each (it is the endpoint where none is given)");
+            }
+            resolved.push(config);
+        }
+        resolved
+    }
+
+    fn listener(&mut self, given: &Located<Listen>, ring: &Ring) -> Option<ListenConfig> {
+        let raw = &given.value;
+        let max_line = raw.max_line();
+        let line_bytes = self.bytes(&max_line, KIB, 16 * MIB);
+        let connections = raw.max_connections();
+        self.range(&connections, 1, 1 << 16);
+        // Less than one datagram of the largest size would never take that one.
+        let buffer = raw.receive_buffer();
+        let receive_buffer = self.bytes(&buffer, 64 * KIB, GIB);
+        let Some(endpoint) = &raw.endpoint else {
+            // A wrong endpoint was reported when it was read; only a missing one is news.
+            if !self.reported(&given.place, &format!("{}.endpoint", given.key)) {
+                self.add(given, "has no `endpoint`", ListenEndpoint::ACCEPTED);
+            }
+            return None;
+        };
+        let ring_bytes = ring.bytes();
+        if max_line.value > ring_bytes.value && !self.reported(&max_line.place, &max_line.key) {
+            let what = format!("`{}` is more than ring.bytes, which is {}", max_line.value, ring_bytes.value);
+            let at = if max_line.place == Place::Default { given.with(max_line.value) } else { max_line };
+            self.add(&at, what, format!("{} or less, or a larger ring.bytes", ring_bytes.value));
+        }
+        let wants = |protocol| format!("with {protocol}");
+        if endpoint.value.protocol == Protocol::Udp && raw.max_connections.is_some() {
+            self.add(&connections, "datagrams come without connections", wants("tcp"));
+        }
+        if endpoint.value.protocol == Protocol::Tcp && raw.receive_buffer.is_some() {
+            self.add(&buffer, "a connection's buffer is the kernel's affair: its sender waits", wants("udp"));
+        }
+        let name = match &raw.name {
+            Some(name) => name.value.0.clone(),
+            None => endpoint.value.to_string(),
+        };
+        if name.len() > Name::MAX_BYTES {
+            self.add(endpoint, "is too long to be the listener's name as well", "with a `name` beside it");
+        }
+        Some(ListenConfig {
+            endpoint: endpoint.value.clone(),
+            name,
+            parse: raw.parse().value,
+            max_line: line_bytes,
+            max_connections: connections.value as usize,
+            receive_buffer,
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! A JSON object, read as Go's `encoding/json` (v1) reads one into a `map[string]any` and writes it again.
+//!
+//! In: bytes. Out: the object's members as ranges, sorted by key, each key once (the last one of the text). A text
+//! value is given unescaped, every other one as the canonical JSON that `json.Marshal` writes for it: compact, keys
+//! sorted, strings escaped for HTML, numbers as the shortest that is the same `float64`.
+//!
+//! - What is plain in the text is not copied: ranges point into it. That is a string without escapes in valid UTF-8,
+//!   a literal, and a number of up to 15 digits that is written the shortest way. The rest is written beside it.
+//! - Bytes that are not UTF-8 are accepted in strings and become U+FFFD, one for each; so does a lone surrogate.
+//! - Refused, as Go does: everything that is no object or has anything but white space around it, numbers beyond
+//!   `float64`, control bytes in strings, more than [`MAX_DEPTH`] levels.
+//! - Also refused: a text longer than [`MAX_OBJECT_BYTES`], and more than [`MAX_MEMBERS`] members. Limits of ours.
+//!
+//! Nothing is allocated for an object once the parser has seen a few, but to sort more than 20 members.
+
+mod nested;
+mod number;
+mod scan;
+mod string;
+
+use self::nested::Nested;
+use self::scan::{Marks, Scanner};
+use crate::record::{FieldSpan, Span, bytes};
+
+/// Levels of objects and arrays, as in Go.
+pub const MAX_DEPTH: usize = 10_000;
+/// The longest text that is looked into.
+pub const MAX_OBJECT_BYTES: usize = 1 << 20;
+/// What a record can carry, with room for fields that a format adds.
+pub const MAX_MEMBERS: usize = 65_000;
+
+/// Memory that is kept from one object to the next.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// Reads objects; keeps its memory.
+#[derive(Default)]
+pub struct JsonParser {
+    /// The members of the last object.
+    pub(super) fields: Vec<FieldSpan>,
+    /// What does not stand in the text as it is meant.
+    pub(super) more: Vec<u8>,
+    nested: Nested,
+    marks: Marks,
+}
+
+impl JsonParser {
+    /// Reads `line[from..]`; whether it is an object. Its members are in [`JsonParser::members`] until the next call.
+    pub fn read(&mut self, line: &[u8], from: usize) -> bool {
+        self.fields.clear();
+        self.more.clear();
+        self.more.shrink_to(KEPT_BYTES);
+        self.nested.shrink_to(KEPT_BYTES);
+        if line.len() > MAX_OBJECT_BYTES {
+            return false;
+        }
+        // Taken out for the time, so that they can be looked at while the rest is written to.
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.set(line);
+        let found = self.object(&mut Scanner::new(line, &marks, from)).is_some();
+        marks.shrink_to(KEPT_BYTES);
+        self.marks = marks;
+        found
+    }
+
+    /// The members of the object that was read from `line`: key, value, and whether the value is JSON and not text.
+    pub fn members<'p>(&'p self, line: &'p [u8]) -> impl ExactSizeIterator<Item = (&'p [u8], &'p [u8], bool)> {
+        let bytes = |span| bytes(line, &self.more, span);
+        self.fields.iter().map(move |field| (bytes(field.key), bytes(field.value), field.is_json))
+    }
+
+    fn object(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
+        scanner.skip_space();
+        scanner.expect(b'{')?;
+        scanner.skip_space();
+        if !scanner.take(b'}') {
+            let mut ascending = true;
+            loop {
+                let field = match scanner.plain_member() {
+                    Some(field) => field,
+                    None => self.member(scanner)?,
+                };
+                if let Some(before) = self.fields.last() {
+                    let [before, key] = [before.key, field.key].map(|key| bytes(scanner.text, &self.more, key));
+                    // Mostly the first byte decides.
+                    ascending &= before.first() < key.first() || before < key;
+                }
+                self.fields.push(field);
+                if self.fields.len() > MAX_MEMBERS {
+                    return None;
+                }
+                scanner.skip_space();
+                if !scanner.take(b',') {
+                    break;
+                }
+                scanner.skip_space();
+            }
+            scanner.expect(b'}')?;
+            if !ascending {
+                self.sort(scanner.text);
+            }
+        }
+        scanner.skip_space();
+        (scanner.at == scanner.text.len()).then_some(())
+    }
+
+    #[inline(never)]
+    fn member(&mut self, scanner: &mut Scanner<'_>) -> Option<FieldSpan> {
+        scanner.expect(b'"')?;
+        let key = self.string(scanner)?;
+        scanner.skip_space();
+        scanner.expect(b':')?;
+        scanner.skip_space();
+        let (value, is_json) = self.value(scanner)?;
+        Some(FieldSpan { key, value, is_json })
+    }
+
+    /// By key; of equal keys the last stays.
+    fn sort(&mut self, line: &[u8]) {
+        let more = &self.more;
+        let key = |field: &FieldSpan| bytes(line, more, field.key);
+        // Stable, so that the last of equal ones is the last of the text.
+        self.fields.sort_by(|a, b| key(a).cmp(key(b)));
+        self.fields.dedup_by(|later, kept| {
+            let same = key(later) == key(kept);
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+    }
+
+    fn value(&mut self, scanner: &mut Scanner<'_>) -> Option<(Span, bool)> {
+        let start = scanner.at;
+        match scanner.peek()? {
+            b'"' => {
+                scanner.at += 1;
+                return Some((self.string(scanner)?, false));
+            }
+            b'{' | b'[' => {
+                let start = self.more.len();
+                self.nested.render(scanner, &mut self.more)?;
+                return Some((self.beside(scanner, start), true));
+            }
+            b'-' | b'0'..=b'9' => {
+                if !number::scan(scanner)? {
+                    let at = self.more.len();
+                    number::render(&scanner.text[start..scanner.at], &mut self.more)?;
+                    return Some((self.beside(scanner, at), true));
+                }
+            }
+            _ => scanner.literal()?,
+        }
+        Some((Span::new(start, scanner.at - start), true))
+    }
+
+    /// The rest of a string whose opening quote is behind the scanner.
+    fn string(&mut self, scanner: &mut Scanner<'_>) -> Option<Span> {
+        let start = scanner.at;
+        if let Some(len) = scanner.plain_string() {
+            return Some(Span::new(start, len));
+        }
+        let at = self.more.len();
+        string::decode(scanner, &mut self.more)?;
+        Some(self.beside(scanner, at))
+    }
+
+    /// What was written beside the line from `start` on.
+    fn beside(&self, scanner: &Scanner<'_>, start: usize) -> Span {
+        Span::new(scanner.text.len() + start, self.more.len() - start)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! From a line to what it says.
+//!
+//! In: one line, framed by its source. Out: a record's body, fields, level and, where the line has one, its time, as
+//! ranges over the line ([`crate::record::Parts`]). No I/O, no clock; imports `record` alone.
+//!
+//! What does not parse is text, and is never refused or lost.
+
+pub mod cri;
+pub mod docker_json;
+pub mod json;
+pub mod line;
+pub mod log_line;
+mod peer;
+mod space;
+pub mod talos;
+mod time;

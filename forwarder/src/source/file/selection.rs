@@ -1,0 +1,48 @@
+//! Which files are read, and how: what the configuration asks for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::glob::Glob;
+
+/// How a file's lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// By the path: [`Format::Cri`] or [`Format::Docker`] where it is that of a container's log, else [`Format::Text`].
+    Auto,
+    /// Each line is a record.
+    Text,
+    Cri,
+    Docker,
+}
+
+/// Where reading a file begins that nothing is known of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    Beginning,
+    /// Of files that are there at the start; what appears later is read from its beginning.
+    End,
+}
+
+/// Files and how to read them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    pub include: Vec<Glob>,
+    pub exclude: Vec<Glob>,
+    pub format: Format,
+    pub read_from: ReadFrom,
+    /// A file that has not been written to for so long is left alone until it is.
+    pub ignore_older: Option<Duration>,
+    /// Name of the origin, instead of the path or the container's name.
+    pub name: Option<String>,
+    /// Longer lines are put in parts.
+    pub max_line: usize,
+    /// What waits for more is put as a part after this time without any.
+    pub idle_flush: Duration,
+}
+
+impl Selection {
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        self.include.iter().any(|glob| glob.matches(path)) && !self.exclude.iter().any(|glob| glob.matches(path))
+    }
+}

@@ -1,0 +1,34 @@
+//! What a listener has taken in.
+
+use std::fmt;
+
+use crate::observe::counters::Counter;
+
+/// Of one listener, since the start.
+#[derive(Debug, Default)]
+pub struct ListenCounters {
+    /// Handed on.
+    pub records: Counter,
+    /// Of lines and datagrams, as they came.
+    pub bytes: Counter,
+    /// TCP: accepted.
+    pub connections: Counter,
+    /// Lines that were longer than the limit, or ended without a newline: handed on in parts.
+    pub parts: Counter,
+    /// Lines and datagrams with nothing in them.
+    pub blank: Counter,
+    /// UDP: datagrams that the kernel had no room for.
+    pub lost: Counter,
+}
+
+impl fmt::Display for ListenCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [records, bytes, parts] = [&self.records, &self.bytes, &self.parts].map(Counter::value);
+        let [connections, blank, lost] = [&self.connections, &self.blank, &self.lost].map(Counter::value);
+        write!(
+            f,
+            "{records} records ({parts} of them parts of lines) in {bytes} bytes, {blank} blank, {lost} lost by the \
+             kernel; {connections} connections"
+        )
+    }
+}

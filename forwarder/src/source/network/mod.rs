@@ -1,0 +1,174 @@
+//! What others send: lines over TCP, datagrams over UDP.
+//!
+//! ```text
+//!            ┌ accept ── a task a connection: readable → room in the ring → read → frame ┐
+//!  listen ──►┤                                                                           ├─► parse → Output → ring
+//!            └ datagrams: recvmmsg until nothing is left, and what the kernel dropped ───┘
+//! ```
+//!
+//! One thread, `listen`, for all of them, with one builder and one parser. A batch is sealed when every connection that
+//! had something was read: at once under little load, when it is full under much.
+//!
+//! - TCP pauses: while the fastest destination is behind ([`Ring::room`]) nothing is read, so that the sender waits and
+//!   nothing is lost. A line ends at a newline; the last one may lack it and is marked `partial` then, unless it is a
+//!   whole object. A longer line than allowed comes in parts.
+//! - UDP can't pause. A datagram is a record: newlines at its end don't count, and others are part of it, as for most
+//!   receivers (a stack trace in one datagram stays one record). What the kernel had no room for is counted and
+//!   reported by a record ([`dropped_datagrams`](crate::sys::dropped_datagrams)). Segments are not coalesced
+//!   (UDP_GRO): the kernel would count a dropped run of them as one.
+//! - A peer's address is no field: what Talos sends passes byte for byte.
+//!
+//! At a stop, what has come by then is still read, for a second at most.
+
+mod counters;
+mod endpoint;
+mod intake;
+mod sockets;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use self::counters::ListenCounters;
+pub use self::endpoint::{ListenEndpoint, Protocol};
+use self::intake::Intake;
+use self::sockets::Bound;
+use crate::io::{IoError, IoMode};
+use crate::parse::line::LineKind;
+use crate::record::{Origin, OriginHandle, OriginKind};
+use crate::ring::Ring;
+
+/// How long what has come by then is read at a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// One place to listen.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    pub endpoint: ListenEndpoint,
+    /// `talos-service` of what does not say it.
+    pub name: String,
+    pub kind: LineKind,
+    /// Longer lines are handed on in parts.
+    pub max_line: usize,
+    /// TCP: others wait.
+    pub max_connections: usize,
+    /// UDP: bytes that the kernel holds for us.
+    pub receive_buffer: usize,
+}
+
+/// Listening is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("{endpoint} can't be listened on: {source}")]
+    Endpoint { endpoint: ListenEndpoint, source: io::Error },
+    #[error("the thread that listens can't be started: {0}")]
+    Thread(io::Error),
+}
+
+/// What a running listener has.
+pub struct Listening {
+    pub name: String,
+    /// With the port that it got.
+    pub endpoint: ListenEndpoint,
+    pub counters: Arc<ListenCounters>,
+}
+
+/// The running listeners.
+pub struct ListenHandle {
+    pub listening: Vec<Listening>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl ListenHandle {
+    /// Reads what has come, within a second, then ends.
+    pub fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.thread.join();
+        for Listening { name, counters, .. } in &self.listening {
+            tracing::info!("listener {name}: {counters}");
+        }
+    }
+}
+
+/// What the tasks of one listener share.
+struct Listener {
+    options: ListenOptions,
+    origin: OriginHandle,
+    counters: Arc<ListenCounters>,
+}
+
+/// Starts listening; from here on nothing that is sent is refused.
+///
+/// # Errors
+/// Where an address can't be had, or threads and descriptors have run out.
+pub fn start(options: Vec<ListenOptions>, ring: Arc<Ring>) -> Result<ListenHandle, ListenError> {
+    let (mut bound, mut listening) = (Vec::new(), Vec::new());
+    for options in options {
+        let endpoint = options.endpoint.clone();
+        let (socket, address) =
+            sockets::bind(&options).map_err(|source| ListenError::Endpoint { endpoint: endpoint.clone(), source })?;
+        let counters = Arc::new(ListenCounters::default());
+        let host = if endpoint.port == 0 { address.ip().to_string() } else { endpoint.host };
+        let endpoint = ListenEndpoint { protocol: endpoint.protocol, host, port: address.port() };
+        listening.push(Listening { name: options.name.clone(), endpoint, counters: Arc::clone(&counters) });
+        bound.push((options, socket, counters));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let run = move || {
+        // Reads are few and large, and datagrams have recvmmsg: io_uring would save nothing.
+        let ended: Result<io::Result<()>, IoError> = crate::io::run(IoMode::Epoll, serve(bound, ring, stopped));
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("nothing is listened to any more: {error}"),
+            Err(error) => tracing::error!("nothing is listened to: {error}"),
+        }
+    };
+    let thread = std::thread::Builder::new().name("listen".into()).spawn(run).map_err(ListenError::Thread)?;
+    Ok(ListenHandle { listening, stop, thread })
+}
+
+async fn serve(
+    bound: Vec<(ListenOptions, Bound, Arc<ListenCounters>)>,
+    ring: Arc<Ring>,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let intake = Rc::new(Intake::new(ring));
+    let sealing = tokio::task::spawn_local(Rc::clone(&intake).keep_sealing());
+    let mut tasks = Vec::new();
+    for (options, socket, counters) in bound {
+        let origin = OriginHandle::new(Origin::new(OriginKind::Peer, options.name.clone()));
+        let listener = Rc::new(Listener { options, origin, counters });
+        let (intake, stop) = (Rc::clone(&intake), stop.clone());
+        tasks.push(match socket {
+            Bound::Tcp(socket) => {
+                let socket = tokio::net::TcpListener::from_std(socket)?;
+                tokio::task::spawn_local(tcp::serve(socket, listener, intake, stop))
+            }
+            Bound::Udp(socket) => {
+                let socket = tokio::net::UdpSocket::from_std(socket)?;
+                tokio::task::spawn_local(udp::serve(socket, listener, intake, stop))
+            }
+        });
+    }
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!("a listener has failed: {error}");
+        }
+    }
+    sealing.abort();
+    intake.seal();
+    Ok(())
+}
+
+/// Completes when a stop is asked for.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the handle is gone, which is also an end.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

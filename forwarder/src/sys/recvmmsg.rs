@@ -1,0 +1,148 @@
+//! Many datagrams in one system call, and how many the kernel had no room for.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// ReceivedDatagrams that one call gives at most.
+const COUNT: usize = 64;
+/// Larger than any datagram. With a few cache lines more, so that the datagrams' first bytes, which are all there are of
+/// most, don't compete for the same places in the cache.
+const LEN: usize = (64 << 10) + 5 * 64;
+
+/// Room for the datagrams of one call. Of its 4 MiB only what was once written to is memory.
+pub struct ReceivedDatagrams {
+    bytes: Vec<u8>,
+    lens: [u32; COUNT],
+    count: usize,
+}
+
+impl Default for ReceivedDatagrams {
+    fn default() -> Self {
+        Self { bytes: vec![0; COUNT * LEN], lens: [0; COUNT], count: 0 }
+    }
+}
+
+impl ReceivedDatagrams {
+    /// Takes what has come, without waiting; how many datagrams, and whether there was room for more.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is none; errors that are left on the socket.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<(usize, bool)> {
+        self.count = 0;
+        let mut parts = self
+            .bytes
+            .chunks_exact_mut(LEN)
+            .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: LEN })
+            .collect::<Parts>();
+        // SAFETY: all zeroes is a valid mmsghdr: no address, no parts, no control data.
+        let mut headers: [libc::mmsghdr; COUNT] = unsafe { std::mem::zeroed() };
+        for (header, part) in headers.iter_mut().zip(&mut parts.0) {
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        let flags = libc::MSG_DONTWAIT;
+        // SAFETY: every header points at one element of `parts`, which points at a part of `bytes` of its length that
+        // nothing else refers to during this call.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                COUNT as libc::c_uint,
+                flags as _,
+                std::ptr::null_mut(),
+            )
+        };
+        self.count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        for (len, header) in self.lens.iter_mut().zip(&headers[..self.count]) {
+            *len = header.msg_len;
+        }
+        Ok((self.count, self.count < COUNT))
+    }
+
+    /// The datagrams of the last call.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(LEN).zip(&self.lens[..self.count]).map(|(slot, len)| &slot[..*len as usize])
+    }
+}
+
+/// The parts of one call, on the stack.
+struct Parts([libc::iovec; COUNT]);
+
+impl FromIterator<libc::iovec> for Parts {
+    fn from_iter<I: IntoIterator<Item = libc::iovec>>(parts: I) -> Self {
+        let mut all = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; COUNT];
+        all.iter_mut().zip(parts).for_each(|(place, part)| *place = part);
+        Self(all)
+    }
+}
+
+/// ReceivedDatagrams that were dropped at this socket since it was made, modulo 2³².
+///
+/// By SO_MEMINFO (Linux 4.12) and not SO_RXQ_OVFL, which gives the same number with each datagram: that costs control
+/// data for each, and of those that were dropped last it says nothing until another one comes.
+///
+/// # Errors
+/// `getsockopt`'s.
+pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // linux/sock_diag.h: SK_MEMINFO_DROPS is the last of nine.
+    let mut info = [0u32; 9];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to `info`, and their number to `len`.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut len)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(info[8])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn each_datagram_is_by_itself_and_in_order() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        let mut datagrams = ReceivedDatagrams::default();
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let largest = vec![b'x'; 65_507];
+        for datagram in [&b"one"[..], b"", &largest] {
+            sender.send(datagram).unwrap();
+        }
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (3, true));
+        assert_eq!(datagrams.iter().collect::<Vec<_>>(), [&b"one"[..], b"", &largest]);
+        for number in 0..COUNT + 1 {
+            sender.send(number.to_string().as_bytes()).unwrap();
+        }
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (COUNT, false));
+        assert_eq!(datagrams.iter().nth(63).unwrap(), b"63");
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (1, true));
+        assert_eq!(datagrams.iter().collect::<Vec<_>>(), [b"64"]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_known_without_another_datagram() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&receiver, 4096).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        assert_eq!(dropped_datagrams(receiver.as_fd()).unwrap(), 0);
+        for _ in 0..200 {
+            sender.send(&[b'x'; 100]).unwrap();
+        }
+        let dropped = dropped_datagrams(receiver.as_fd()).unwrap();
+        let mut received = 0;
+        let mut datagrams = ReceivedDatagrams::default();
+        while let Ok((count, _)) = datagrams.receive(receiver.as_fd()) {
+            received += count;
+        }
+        assert!(dropped > 0);
+        assert_eq!(received + dropped as usize, 200);
+    }
+}
