@@ -21,3 +21,4 @@ pub mod ring;
 pub mod source;
 pub mod state;
 pub mod sys;
+pub mod view;

@@ -1,8 +1,11 @@
 //! The wiring: sources → ring → destinations. The only file that knows all of them.
 //!
 //! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `files`
-//! reads files, `listen` takes in what others send, `io` carries all destinations, the main thread waits for signals and
-//! saves checkpoints. Between them are the ring and channels; nothing is polled while nothing happens.
+//! reads files, `listen` takes in what others send, `memlogd` reads the descriptors that were passed to it, `view` serves
+//! those who look at the ring, `io` carries all destinations, the main thread waits for signals and saves checkpoints.
+//! Between them are the ring and channels; nothing is polled while nothing happens.
+
+pub mod memlogd;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,10 +19,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{
-    CaptureConfig, DestinationConfig, FileFormat, FilesConfig, HookChoice, IoChoice, KernelConfig, ListenConfig,
-    ParseChoice, ReadFrom, ResolvedConfig, SegmentChoice,
+    CaptureConfig, CutChoice, DestinationConfig, EntryChoice, FileFormat, FilesConfig, HookChoice, IoChoice,
+    KernelConfig, ListenConfig, MemlogdConfig, ParseChoice, ReadFrom, ResolvedConfig, SegmentChoice,
 };
 use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
+use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
 use crate::parse::line::LineKind;
@@ -27,8 +31,12 @@ use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
 use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::source::memlogd::{Cut, LineLimit};
 use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
+use crate::view::EntryFormat;
+use crate::view::query::QueryOptions;
+use memlogd::{BoundSocket, Clients, Memlogd, MemlogdOptions};
 
 /// How often checkpoints are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,7 +83,8 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let ring = Ring::new(limits, first_sequence);
     let counters = Arc::new(Counters::default());
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
-    let sources = Sources::start(&config, &ring, &boot_id, state.as_ref())?;
+    let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
+    let sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
         ring: Arc::clone(&ring),
@@ -87,8 +96,11 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
-            sources.stop();
+            let clients = sources.stop();
             ring.close();
+            if let Some(clients) = clients {
+                clients.stop();
+            }
             let drained = destinations.drain(Instant::now() + config.shutdown_timeout, &mut signals);
             checkpoints.save();
             drained?
@@ -146,6 +158,20 @@ fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+impl Signals {
+    /// Waits for the first signal that asks to stop; its name.
+    fn wait(&mut self) -> &'static str {
+        let Self { runtime, terminate, interrupt, hangup } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                () = hung_up(hangup) => "SIGHUP",
+            }
+        })
+    }
 }
 
 async fn hung_up(hangup: &mut Option<Signal>) {
@@ -378,9 +404,30 @@ fn destination_config(config: &DestinationConfig) -> destination::DestinationCon
     }
 }
 
+/// memlogd's sockets, where the configuration asks for them.
+fn start_memlogd(config: Option<&MemlogdConfig>, ring: &Arc<Ring>) -> anyhow::Result<Option<Memlogd>> {
+    let Some(config) = config else { return Ok(None) };
+    let cut = match config.cut {
+        CutChoice::Characters => Cut::Characters,
+        CutChoice::Bytes => Cut::Bytes,
+    };
+    let format = match config.format {
+        EntryChoice::Json => EntryFormat::Json,
+        EntryChoice::Text => EntryFormat::Text,
+    };
+    let options = MemlogdOptions {
+        log: BoundSocket::bind(SocketKind::Datagram, &config.log_socket)?,
+        query: BoundSocket::bind(SocketKind::Stream, &config.query_socket)?,
+        line: LineLimit { bytes: config.max_line, cut },
+        view: QueryOptions { format, marks: cut == Cut::Characters },
+    };
+    Memlogd::start(options, ring).map(Some)
+}
+
 /// What is read, and by what.
 struct Sources {
     kmsg: Option<KmsgHandle>,
+    memlogd: Option<Memlogd>,
     files: Option<FilesHandle>,
     listen: Option<ListenHandle>,
     #[cfg(feature = "ebpf")]
@@ -394,9 +441,11 @@ impl Sources {
         ring: &Arc<Ring>,
         boot_id: &str,
         state: Option<&StateDir>,
+        memlogd: Option<Memlogd>,
     ) -> anyhow::Result<Self> {
         let mut sources = Self {
             kmsg: None,
+            memlogd,
             files: None,
             listen: None,
             #[cfg(feature = "ebpf")]
@@ -407,6 +456,9 @@ impl Sources {
         sources.start_listening(&config.listen, ring)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        if sources.memlogd.is_some() {
+            sources.parts.push("memlogd's descriptors".into());
+        }
         sources.start_files(config, ring, state)?;
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
@@ -569,8 +621,8 @@ impl Sources {
         Box::new(|| None)
     }
 
-    /// Hands on everything that was captured up to now.
-    fn stop(self) {
+    /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
+    fn stop(self) -> Option<Clients> {
         if let Some(files) = self.files {
             let counters = Arc::clone(&files.counters);
             files.stop();
@@ -586,6 +638,7 @@ impl Sources {
         if let Some(listen) = self.listen {
             listen.stop();
         }
+        self.memlogd.map(Memlogd::stop_source)
     }
 }
 

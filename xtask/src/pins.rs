@@ -7,11 +7,14 @@ pub const BPF_LINKER: &str = "0.10.4";
 /// What the NEON variant is tested as: Rust brings all that it takes to link for it.
 pub const ARM64_TARGET: &str = "aarch64-unknown-linux-musl";
 
+/// LinuxKit v1.8.2, as Go names a commit of a module in a folder that has no versions of its own.
+pub const LINUXKIT: &str = "v0.0.0-20250915124940-43200ea63425";
+
 /// The kernel series that the VM boots, oldest first.
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 16] = [
+pub const TEST_PACKAGES: [(&str, &str); 17] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -27,6 +30,7 @@ pub const TEST_PACKAGES: [(&str, &str); 16] = [
     ("iptables", "iptables"),
     ("qemu-aarch64", "qemu-user"),
     ("busybox", "busybox-static"),
+    ("go", "golang-go"),
     ("valgrind", "valgrind"),
 ];
 

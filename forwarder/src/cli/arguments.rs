@@ -3,6 +3,8 @@
 //! Values stay text here: `config::Overrides` parses them as it does a file's, so that all problems, of flags and of
 //! files, are found and shown together.
 
+use std::ffi::OsString;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
@@ -75,6 +77,18 @@ pub enum Command {
     /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in
     /// the container or unit, that will run Ringward.
     Doctor(Doctor),
+    /// Take the place of LinuxKit's memlogd, with its flags
+    #[command(disable_help_flag = true)]
+    Memlogd(Go),
+    /// Show what memlogd holds, as LinuxKit's logread does
+    #[command(disable_help_flag = true)]
+    Logread(Go),
+    /// Run a command with its output passed to memlogd, or write what memlogd holds to files, as LinuxKit's logwrites do
+    #[command(disable_help_flag = true)]
+    Logwrite(Go),
+    /// Print the kernel's log, as LinuxKit's kmsg does
+    #[command(disable_help_flag = true)]
+    Kmsg(Go),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +119,13 @@ pub struct Doctor {
     /// Print JSON: an array of objects with name, status, found and advice
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags in the way of Go's programs: `-h` shows them.
+#[derive(Debug, Args)]
+pub struct Go {
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
 }
 
 /// The configuration, in files and flags.

@@ -23,6 +23,7 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
         (format!("processes {}", list(&capture.pids)), !capture.pids.is_empty()),
         (format!("control groups {}", list(&capture.cgroups)), !capture.cgroups.is_empty()),
         (format!("units {}", list(&capture.units)), !capture.units.is_empty()),
+        ("what is written to the descriptors that memlogd is passed".to_owned(), config.memlogd.is_some()),
     ] {
         if asked {
             writeln!(out, "  {what}")?;
@@ -41,7 +42,8 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
         }
     }
-    if !config.kernel.enabled && !capture.wants_anything() && config.files.is_empty() && config.listen.is_empty() {
+    let listed = !config.files.is_empty() || !config.listen.is_empty() || config.memlogd.is_some();
+    if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
     writeln!(out)?;
@@ -109,11 +111,21 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
 }
 
 fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
-    let ResolvedConfig { state_dir, io, shutdown_timeout, ring, capture, kernel, files: _, listen: _, destinations: _ } =
-        config;
+    let ResolvedConfig {
+        state_dir,
+        io,
+        shutdown_timeout,
+        ring,
+        capture,
+        kernel,
+        memlogd,
+        files: _,
+        listen: _,
+        destinations: _,
+    } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
-    vec![
+    let mut settings = vec![
         ("state_dir", state_dir.display().to_string()),
         ("io", io.to_string()),
         ("shutdown_timeout", Period(*shutdown_timeout).to_string()),
@@ -128,7 +140,17 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("capture.hold", bytes(capture.hold_bytes)),
         ("kernel.kmsg", kernel.kmsg.display().to_string()),
         ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
-    ]
+    ];
+    if let Some(memlogd) = memlogd {
+        settings.extend([
+            ("memlogd.log_socket", memlogd.log_socket.display().to_string()),
+            ("memlogd.query_socket", memlogd.query_socket.display().to_string()),
+            ("memlogd.format", memlogd.format.to_string()),
+            ("memlogd.max_line", bytes(memlogd.max_line)),
+            ("memlogd.cut", memlogd.cut.to_string()),
+        ]);
+    }
+    settings
 }
 
 fn list<T: ToString>(items: &[T]) -> String {

@@ -7,8 +7,15 @@
 mod arguments;
 mod check;
 pub mod doctor;
+mod entry;
+mod go_flags;
+mod kmsg;
+mod linuxkit;
 mod log_writer;
 mod logging;
+mod logread;
+mod logwrite;
+mod memlogd;
 mod paint;
 mod run;
 
@@ -18,6 +25,7 @@ use clap::Parser;
 
 use crate::config::{Loaded, Problems};
 use arguments::{Arguments, Command, Configured};
+use linuxkit::Program;
 use paint::Paint;
 
 /// How a command ended.
@@ -54,6 +62,10 @@ impl Ended {
 
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if let Some(program) = words.next().as_deref().and_then(Program::named) {
+        return program.run(&words.collect::<Vec<_>>());
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -67,6 +79,10 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
+        Command::Memlogd(go) => return Program::Memlogd.run(&go.words),
+        Command::Logread(go) => return Program::Logread.run(&go.words),
+        Command::Logwrite(go) => return Program::Logwrite.run(&go.words),
+        Command::Kmsg(go) => return Program::Kmsg.run(&go.words),
     };
     let code = ended.report();
     logging::finish();

@@ -31,11 +31,11 @@ mod yaml;
 pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use overrides::Overrides;
-pub use raw::{FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
+pub use raw::{CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
-    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, ResolvedConfig, RetryConfig, RingConfig,
-    SpillConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
+    RetryConfig, RingConfig, SpillConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

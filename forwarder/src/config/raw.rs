@@ -40,6 +40,14 @@ words! {
 }
 
 words! {
+    /// How the clients of memlogd's query socket get records.
+    pub enum EntryChoice {
+        Json = "json",
+        Text = "text",
+    }
+}
+
+words! {
     /// Whether datagrams go through the kernel together.
     pub enum SegmentChoice {
         Off = "off",
@@ -53,6 +61,14 @@ words! {
         Auto = "auto",
         Talos = "talos",
         Text = "text",
+    }
+}
+
+words! {
+    /// Where a line that is too long is cut.
+    pub enum CutChoice {
+        Characters = "characters",
+        Bytes = "bytes",
     }
 }
 
@@ -99,6 +115,8 @@ document! {
         /// The kernel's own log.
         kernel: Kernel,
 
+        /// LinuxKit's memlogd: its sockets, with this ring behind them.
+        memlogd: Memlogd,
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
 
@@ -179,6 +197,31 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+    }
+}
+
+document! {
+    /// Takes the place of LinuxKit's memlogd: services pass their descriptors to the log socket, and `logread` and its
+    /// like read the ring, with the records of all sources, from the query socket.
+    pub struct Memlogd {
+        /// Make both sockets. A file that a dead process left is replaced; both are removed at the end.
+        enabled: bool = "false",
+
+        /// Where names and descriptors are received.
+        log_socket: PathBuf = "/var/run/linuxkit-external-logging.sock",
+
+        /// Where clients ask for records.
+        query_socket: PathBuf = "/var/run/memlogdq.sock",
+
+        /// What clients get: `json` is JSON lines, as since LinuxKit v0.8.1; `text` is `TIME,SOURCE;TEXT`, as before.
+        format: EntryChoice = "json",
+
+        /// The longest line. The rest of a longer one is left out.
+        max_line: Bytes = "256KiB",
+
+        /// Where a longer line is cut: between two `characters`, and marked in `json`; or after so many `bytes`, without a
+        /// mark there, as memlogd does. Destinations see a mark in any case.
+        cut: CutChoice = "characters",
     }
 }
 

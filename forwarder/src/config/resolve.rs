@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
-use super::raw::{Capture, Destination, Files, ForAll, Kernel, Raw, Retry, Ring, SegmentChoice};
+use super::raw::{Capture, Destination, Files, ForAll, Kernel, Memlogd, Raw, Retry, Ring, SegmentChoice};
 use super::resolved::{
-    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig,
+    RingConfig, SpillConfig,
 };
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
@@ -24,6 +25,9 @@ pub const MAX_DATAGRAM: usize = 65_507;
 
 /// What tags must leave of a record's bytes for its text and the fields that differ, or half of them where that is less.
 const ROOM_BESIDE_TAGS: usize = 1024;
+
+/// `sun_path` of a unix socket's address, less its end.
+const MAX_SOCKET_PATH: usize = 107;
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
@@ -58,6 +62,7 @@ pub fn resolve(
     check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
     let files = check.files(raw.files.as_ref(), &raw_ring);
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
+    let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
         io: raw.io().value,
@@ -65,6 +70,7 @@ pub fn resolve(
         ring,
         capture,
         kernel: kernel(&value_of(&raw.kernel)),
+        memlogd,
         files,
         listen,
         destinations,
@@ -184,6 +190,37 @@ impl Check<'_> {
             units: units.into_iter().collect(),
             hold_bytes: self.bytes(&raw.hold(), 64 * KIB, GIB),
         }
+    }
+
+    /// Everything is checked, also where it is not asked for.
+    fn memlogd(&mut self, raw: &Memlogd, ring: &RingConfig) -> Option<MemlogdConfig> {
+        let (log, query) = (raw.log_socket(), raw.query_socket());
+        for path in [&log, &query] {
+            if path.value.as_os_str().len() > MAX_SOCKET_PATH {
+                let what = format!("has {} bytes", path.value.as_os_str().len());
+                self.add(path, what, format!("a path of at most {MAX_SOCKET_PATH} bytes, as the address of a socket"));
+            }
+        }
+        if log.value == query.value {
+            let (blamed, other) =
+                if query.place == Place::Default { (&log, "query_socket") } else { (&query, "log_socket") };
+            self.add(blamed, format!("is the {other} too"), "a path of its own for each");
+        }
+        let line = raw.max_line();
+        let max_line = self.bytes(&line, 128, 16 * MIB);
+        // The default goes down with the ring.
+        let max_line = if line.place == Place::Default { max_line.min(ring.bytes) } else { max_line };
+        if max_line > ring.bytes && !self.reported(&line.place, &line.key) {
+            let what = format!("`{}` is more than ring.bytes, which is {}", line.value, Bytes(ring.bytes as u64));
+            self.add(&line, what, "less, or a larger ring.bytes");
+        }
+        raw.enabled().value.then(|| MemlogdConfig {
+            log_socket: log.value,
+            query_socket: query.value,
+            format: raw.format().value,
+            max_line,
+            cut: raw.cut().value,
+        })
     }
 
     fn destinations(

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
-use super::raw::{FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
+use super::raw::{
+    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice,
+};
 use crate::source::file::Glob;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct ResolvedConfig {
     pub ring: RingConfig,
     pub capture: CaptureConfig,
     pub kernel: KernelConfig,
+    /// Where it is asked for.
+    pub memlogd: Option<MemlogdConfig>,
     pub files: Vec<FilesConfig>,
     /// Names are unique; so are endpoints, but for port 0.
     pub listen: Vec<ListenConfig>,
@@ -73,6 +77,17 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemlogdConfig {
+    /// Absolute, and short enough for a socket's address; so is the next, and they differ.
+    pub log_socket: PathBuf,
+    pub query_socket: PathBuf,
+    pub format: EntryChoice,
+    /// 128 bytes to 16 MiB, and at most [`RingConfig::bytes`].
+    pub max_line: usize,
+    pub cut: CutChoice,
 }
 
 #[derive(Clone, Debug, PartialEq)]

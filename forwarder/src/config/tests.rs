@@ -330,3 +330,27 @@ proptest::proptest! {
         let _ = from_text("t.yaml", &text);
     }
 }
+
+#[test]
+fn memlogd_is_made_where_it_is_asked_for() {
+    assert_eq!(from_text("t.yaml", "memlogd: { max_line: 1KiB }").unwrap().memlogd, None);
+    let config = from_text("t.yaml", "memlogd: { enabled: true, format: text, cut: bytes, max_line: 2KiB }").unwrap();
+    let memlogd = config.memlogd.unwrap();
+    assert_eq!((memlogd.format, memlogd.cut, memlogd.max_line), (EntryChoice::Text, CutChoice::Bytes, 2 << 10));
+    // The default line goes down with a small ring.
+    let small = "memlogd: { enabled: true }\nring: { bytes: 64KiB }\ncapture: { max_line: 64KiB }";
+    assert_eq!(from_text("t.yaml", small).unwrap().memlogd.unwrap().max_line, 64 << 10);
+    let example = include_str!("../../../config/linuxkit.yaml");
+    assert!(from_text("config/linuxkit.yaml", example).unwrap().memlogd.is_some());
+}
+
+#[test]
+fn sockets_of_memlogd_must_be_possible() {
+    let found = problems(&format!("memlogd: {{ log_socket: /{}, query_socket: /q }}", "x".repeat(107)));
+    assert!(found.len() == 1 && found[0].contains("has 108 bytes") && found[0].contains("107"), "{found:?}");
+    let found = problems("memlogd: { log_socket: /s, query_socket: /s }");
+    assert!(found.len() == 1 && found[0].contains("is the log_socket too"), "{found:?}");
+    let found = problems("memlogd: { log_socket: s, max_line: 8MiB }");
+    assert!(found.len() == 2, "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("is more than ring.bytes")), "{found:?}");
+}

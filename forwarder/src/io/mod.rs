@@ -1,9 +1,9 @@
 //! The way to sockets: io_uring where the host allows it, epoll where it does not.
 //!
-//! Owns the choice ([`run`], [`probe`]), TCP connections, UDP sockets, and name resolution. Everything runs on one thread,
-//! as local tasks: the futures are `!Send`. What is hot (TCP writes) goes through io_uring, the rest (connecting,
-//! watching a peer, datagrams) through the thread's reactor with both back ends, which therefore differ in one
-//! function: [`TcpConnection::write`].
+//! Owns the choice ([`run`], [`probe`]), TCP connections, UDP sockets, the files of unix sockets ([`unix`]), and name
+//! resolution. Everything runs on one thread, as local tasks: the futures are `!Send`. What is hot (TCP writes) goes
+//! through io_uring, the rest (connecting, watching a peer, datagrams) through the thread's reactor with both back ends,
+//! which therefore differ in one function: [`TcpConnection::write`].
 //!
 //! io_uring cancels nothing when a future is dropped: the operation keeps its buffer and its socket until the
 //! kernel is done with them. So nothing here parks an operation that may never end: peers are watched by epoll,
@@ -17,6 +17,8 @@ mod resolve;
 mod ring_send;
 mod tcp;
 mod udp;
+pub mod unix;
+mod watch;
 
 pub use mode::{Backend, IoError, IoMode, backend, run};
 pub use probe::{UringSupport, probe};
@@ -24,3 +26,4 @@ pub use readable::Readable;
 pub use resolve::resolve;
 pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};
 pub use udp::UdpConnection;
+pub use watch::watch_readable;

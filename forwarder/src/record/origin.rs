@@ -45,6 +45,9 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// What LinuxKit puts behind a service's name for its standard output; its standard error has the bare name.
+    pub const STDOUT_ENDING: &str = ".out";
+
     /// The value of the `stream` field, or `None` where there is none.
     pub fn name(self) -> Option<&'static str> {
         match self {
@@ -73,6 +76,16 @@ impl Origin {
     /// An origin without a stream, attributes or a source that can be read again.
     pub fn new(kind: OriginKind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into(), stream: Stream::None, source: String::new(), attributes: Vec::new() }
+    }
+
+    /// The name by which memlogd's clients know it: the kernel's is that of LinuxKit's `kmsg` service, standard output
+    /// has an ending.
+    pub fn memlogd_name(&self) -> String {
+        match (self.kind, self.stream) {
+            (OriginKind::Kernel, _) => "kmsg".to_owned(),
+            (_, Stream::Stdout) => format!("{}{}", self.name, Stream::STDOUT_ENDING),
+            _ => self.name.clone(),
+        }
     }
 
     /// The text form, as described at the top of this file.

@@ -28,12 +28,22 @@ pub struct ReaderOptions {
     /// What this reader acknowledged in an earlier run: those records are not given again.
     pub resume: Checkpoint,
     pub on_checkpoint: Option<OnCheckpoint>,
+    /// Whether sources that can pause may read as fast as this reader does. A view that is looked at now and then must
+    /// not have them run away from a destination that is down.
+    pub sets_pace: bool,
 }
 
 impl ReaderOptions {
     /// A reader from the oldest record on that keeps nothing beyond the ring.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), start: Start::Oldest, overflow: None, resume: Checkpoint::new(), on_checkpoint: None }
+        Self {
+            name: name.into(),
+            start: Start::Oldest,
+            overflow: None,
+            resume: Checkpoint::new(),
+            on_checkpoint: None,
+            sets_pace: true,
+        }
     }
 }
 
@@ -91,6 +101,7 @@ impl Ring {
             acknowledged_below: next_sequence,
             overflow: options.overflow.clone(),
             loss: Loss::default(),
+            sets_pace: options.sets_pace,
         };
         state.readers.insert(id, reader);
         if let Some(overflow) = &options.overflow {

@@ -109,6 +109,7 @@ struct Reader {
     acknowledged_below: u64,
     overflow: Option<Arc<dyn Overflow>>,
     loss: Loss,
+    sets_pace: bool,
 }
 
 /// What passed through the ring since it was made.
@@ -127,7 +128,7 @@ pub struct Held {
     pub bytes: usize,
 }
 
-/// Where the fastest of the readers is.
+/// Where the fastest of the readers is that set a pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastestReader {
     pub next_sequence: u64,
@@ -201,7 +202,8 @@ impl Ring {
     /// The reader that is least behind: sources that can pause without loss read no further while that is much.
     pub fn fastest_reader(&self) -> Option<FastestReader> {
         let state = self.lock();
-        let next_sequence = state.readers.values().map(|reader| reader.next_sequence).max()?;
+        let pacing = state.readers.values().filter(|reader| reader.sets_pace);
+        let next_sequence = pacing.map(|reader| reader.next_sequence).max()?;
         let unread = state.batches.iter().rev().take_while(|entry| entry.sequence >= next_sequence);
         Some(FastestReader { next_sequence, lag_bytes: unread.map(|entry| entry.batch.capacity()).sum() })
     }

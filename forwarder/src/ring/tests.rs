@@ -284,3 +284,18 @@ proptest! {
         prop_assert!(!spilled || lost == 0);
     }
 }
+
+#[test]
+fn who_only_looks_sets_no_pace() {
+    let ring = Ring::new(RingLimits { bytes: 1 << 20, records: u64::MAX }, 1);
+    let _destination = ring.reader(ReaderOptions::new("destination"));
+    let mut view = ring.reader(ReaderOptions { sets_pace: false, ..ReaderOptions::new("view") });
+    let mut builder = BatchBuilder::new(600 << 10);
+    let body = vec![b'x'; 600 << 10];
+    let origin = OriginHandle::new(Origin::new(OriginKind::Service, "s"));
+    builder.push(&origin, RecordMeta::line(0, &body), &body);
+    ring.append(builder.seal());
+    assert!(view.try_next().is_some());
+    assert!(!ring.has_room());
+    assert_eq!(ring.fastest_reader().map(|fastest| fastest.next_sequence), Some(1));
+}

@@ -8,5 +8,6 @@ pub mod file;
 pub mod framer;
 pub mod kmsg;
 pub mod logfile;
+pub mod memlogd;
 pub mod network;
 pub mod output;

@@ -16,6 +16,7 @@ mod forwarder;
 mod idle;
 mod latency;
 mod load;
+mod memlogd;
 mod memory;
 mod outcome;
 mod paths;
@@ -57,6 +58,8 @@ enum What {
     Count(count::CountOptions),
     /// Flame graphs of the two main ways (root, perf)
     Flame(flame::FlameOptions),
+    /// From descriptors to one and to two followers, beside LinuxKit's memlogd (a minute)
+    Memlogd(memlogd::Options),
 }
 
 #[derive(Args)]
@@ -120,6 +123,7 @@ struct Bench {
 pub fn run(options: &Options) -> Result<ExitCode> {
     match &options.what {
         What::E2e(options) => end_to_end(options),
+        What::Memlogd(options) => memlogd::run(options),
         What::Count(options) => Ok(if count::run(options)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         What::Flame(options) => {
             needs_root()?;
@@ -201,12 +205,18 @@ impl Part {
     }
 }
 
-/// The binary that is measured, and `emit` for the containers.
+/// The binary that is measured.
+fn build_ringward() -> Result<PathBuf> {
+    command::run(&mut workspace::cargo(&["build", "--release", "-p", "ringward"]))?;
+    Ok(workspace::target()?.join("release/ringward"))
+}
+
+/// The same, and `emit` for the containers.
 fn build() -> Result<PathBuf> {
     ui::heading("Building ringward and emit");
-    command::run(&mut workspace::cargo(&["build", "--release", "-p", "ringward"]))?;
+    let ringward = build_ringward()?;
     vm::build_static(&["-p", "ringward-guest", "--bin", "emit"])?;
-    Ok(workspace::target()?.join("release/ringward"))
+    Ok(ringward)
 }
 
 /// What Ringward captures is the machine's: the containers of tests that run now would be in the figures. The lock is

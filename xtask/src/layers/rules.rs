@@ -26,9 +26,10 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
 ];
 
 /// Folder of forwarder/src → folders it must not import, where a list of what is allowed would be long.
-const MUST_NOT_IMPORT: [(&str, &[&str]); 5] = [
+const MUST_NOT_IMPORT: [(&str, &[&str]); 6] = [
     ("source", &["destination", "encode", "route", "cli", "pipeline"]),
     ("destination", &["source", "parse", "cli", "pipeline"]),
+    ("view", &["source", "destination", "cli", "pipeline"]),
     ("config", &["ring", "io", "cli", "pipeline"]),
     ("state", &["source", "destination", "encode", "cli", "pipeline"]),
     ("observe", &["cli", "pipeline"]),

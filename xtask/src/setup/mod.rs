@@ -5,6 +5,7 @@
 
 mod apt;
 pub mod kernels;
+pub mod linuxkit;
 mod peers;
 mod toolchain;
 
@@ -20,7 +21,7 @@ pub struct Options {
     /// What the build needs: rust-src, bpf-linker, a C linker (the default)
     #[arg(long)]
     run: bool,
-    /// What the tests need too: containerd, runc, Docker, Podman, qemu, kernels
+    /// What the tests need too: containerd, runc, Docker, Podman, LinuxKit's programs, qemu, kernels
     #[arg(long)]
     test: bool,
     /// What the VM needs: qemu, cpio, busybox, runc, Debian's kernels
@@ -57,6 +58,7 @@ pub fn test_tools() -> Result<()> {
     ui::heading("Tools for the tests");
     apt::install("the tests", &[&pins::TEST_PACKAGES[..], &pins::VM_PACKAGES[..]].concat())?;
     toolchain::target(pins::ARM64_TARGET)?;
+    linuxkit::programs()?;
     kernels::fetch_all()
 }
 

@@ -1,0 +1,17 @@
+//! Views: readers of the ring that serve local clients.
+//!
+//! ```text
+//!  ring ──Cursor──► Entries ──► a client of the query socket (query)
+//!                          └──► standard output (print)
+//! ```
+//!
+//! A view is a reader like a destination: it has its own place in the ring, holds up nobody, and where the ring had to
+//! let go of what it had not read yet, one entry says how many records that were and between which times they were
+//! written. Nothing is kept for it beyond the ring.
+
+mod client;
+mod entry;
+pub mod print;
+pub mod query;
+
+pub use entry::{Entries, EntryFormat};

@@ -1,0 +1,14 @@
+//! memlogd's place: its two sockets, its programs, and LinuxKit's own programs around them.
+//!
+//! Real sockets, pipes and processes; nothing here needs root.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod daemon;
+mod load;
+mod odd;
+mod originals;
+mod pipeline;
+mod programs;
+mod protocol;
