@@ -45,7 +45,9 @@ pub fn programs() -> Result<()> {
         if let Err(error) = install(package, &folder.join(below)) {
             let why = error.to_string();
             if !REFUSALS.iter().any(|refusal| why.contains(refusal)) {
-                return Err(error);
+                // Their own tests fail; all others have nothing to do with it.
+                ui::warn(&format!("LinuxKit's programs can't be installed: {why}"));
+                return Ok(());
             }
             std::fs::write(&refused, format!("the Go module proxy does not have it: {why}\n"))?;
             ui::warn("the Go module proxy does not have LinuxKit's programs: the tests go on without them");
