@@ -149,6 +149,7 @@ impl OriginHandle {
         &self.0.origin
     }
 
+    #[inline]
     pub fn id(&self) -> OriginId {
         self.0.id
     }
