@@ -56,7 +56,7 @@ impl Input {
         let batches: Vec<Batch> = (0..BATCHES)
             .map(|_| {
                 let mut builder = BatchBuilder::new(BATCH_BYTES);
-                while !builder.is_full() {
+                while builder.fits(LINE) {
                     let body = format!("{number:010} request served path=/api/v1/items status=200 ");
                     let body: Vec<u8> = body.bytes().cycle().take(LINE).collect();
                     let time = 1_767_323_045_000_000_000 + number as i64 * 1_700;

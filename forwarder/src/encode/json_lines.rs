@@ -121,8 +121,7 @@ impl JsonLines {
         let limit = self.options.max_record_bytes.unwrap_or(usize::MAX);
         let mut report = EncodeReport::default();
         let mut out = Sink::new(out);
-        for index in records {
-            let record = batch.record(index);
+        for record in batch.records_in(records) {
             let template = self.template_of(batch, record.origin);
             let slots = &mut Slots { record: &record, body: record.body, time: &mut self.time };
             let start = out.position();

@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::batch::{Batch, FieldValue};
 use super::flags::Flags;
-use super::layout::{self, FIELD_LEN, HEADER_LEN, MAX_BATCH_BYTES, ORIGIN_LEN, RECORD_LEN, put};
+use super::layout::{self, FIELD_LEN, HEADER_LEN, MAX_BATCH_BYTES, ORIGIN_LEN, RECORD_LEN, i64_at, put};
 use super::level::Level;
 use super::origin::{OriginHandle, OriginId};
 use super::parts::{Parts, Span};
@@ -20,6 +20,8 @@ const SLACK: usize = 16;
 /// A rest of a block that is smaller than this part of the capacity is left over.
 const LEAST_REST: usize = 8;
 const LEAST_BLOCK: usize = 1024;
+/// A body that would take a batch further is cut.
+const MOST_BYTES: usize = MAX_BATCH_BYTES - (1 << 20);
 
 /// What a record says besides its body and its fields.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,7 @@ pub struct RecordMeta {
 
 impl RecordMeta {
     /// A whole line of severity info, from a source that can't be read again.
+    #[inline]
     pub fn line(time_ns: i64, body: &[u8]) -> Self {
         Self {
             time_ns,
@@ -51,15 +54,13 @@ impl RecordMeta {
 pub struct BatchBuilder {
     /// The rest of the block. Header, then the byte arena; the tables are appended by [`BatchBuilder::seal`].
     data: BytesMut,
-    records: Vec<u8>,
-    fields: Vec<u8>,
+    records: Vec<[u8; RECORD_LEN]>,
+    fields: Vec<[u8; FIELD_LEN]>,
     origins: Vec<OriginHandle>,
     local: HashMap<OriginId, u32>,
     last_origin: Option<(OriginId, u32)>,
     capacity: usize,
     has_positions: bool,
-    first_time: i64,
-    last_time: i64,
 }
 
 impl BatchBuilder {
@@ -74,32 +75,41 @@ impl BatchBuilder {
             last_origin: None,
             capacity,
             has_positions: false,
-            first_time: 0,
-            last_time: 0,
         }
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     pub fn record_count(&self) -> usize {
-        self.records.len() / RECORD_LEN
+        self.records.len()
     }
 
     /// Bytes that the sealed batch would have now, less its origin table.
+    #[inline]
     pub fn byte_len(&self) -> usize {
-        self.data.len() + self.records.len() + self.fields.len()
+        self.data.len() + self.records.len() * RECORD_LEN + self.fields.len() * FIELD_LEN
     }
 
-    /// Whether the batch has reached its capacity, or the end of its block, and should be sealed.
-    pub fn is_full(&self) -> bool {
-        self.byte_len() + self.capacity / SLACK >= self.capacity.min(self.data.capacity())
+    /// Whether a record of so many bytes still belongs into this batch: within its capacity, and its block. One that does
+    /// not fit into the block takes the whole batch into a larger one, so the batch is to be sealed before.
+    #[inline]
+    pub fn fits(&self, bytes: usize) -> bool {
+        let end = self.capacity.min(self.data.capacity()).min(MOST_BYTES);
+        self.byte_len() + bytes + RECORD_LEN + self.capacity / SLACK <= end
     }
 
     /// Appends a record without fields of its own.
+    #[inline]
     pub fn push(&mut self, origin: &OriginHandle, meta: RecordMeta, body: &[u8]) {
-        self.push_with_fields(origin, meta, body, &[]);
+        if !self.fits(body.len()) {
+            return self.push_with_fields(origin, meta, body, &[]);
+        }
+        let body_at = self.data.len() - HEADER_LEN;
+        self.data.extend_from_slice(body);
+        self.push_entry(origin, meta, Span::new(body_at, body.len()), 0);
     }
 
     /// Appends a record with fields.
@@ -113,7 +123,7 @@ impl BatchBuilder {
         body: &[u8],
         fields: &[(&str, FieldValue<'_>)],
     ) {
-        let room = MAX_BATCH_BYTES.saturating_sub(self.byte_len() + (1 << 20));
+        let room = MOST_BYTES.saturating_sub(self.byte_len());
         let body = if body.len() > room {
             meta.flags = meta.flags | Flags::CUT;
             &body[..room]
@@ -121,61 +131,62 @@ impl BatchBuilder {
             body
         };
         self.make_room(body.len() + RECORD_LEN);
-        let first_field = self.fields.len() / FIELD_LEN;
         for (key, value) in fields {
             self.push_field(key.as_bytes(), value);
         }
         let body_at = self.data.len() - HEADER_LEN;
         self.data.extend_from_slice(body);
-        self.push_entry(origin, meta, Span::new(body_at, body.len()), first_field, fields.len());
+        self.push_entry(origin, meta, Span::new(body_at, body.len()), fields.len());
     }
 
     /// Appends a record whose bytes are copied as they lie in its line, punctuation and all: cheaper than piece by
     /// piece. A record has fewer than 65,536 fields, and line and `more` together far less than a batch.
     pub fn push_parts(&mut self, origin: &OriginHandle, meta: RecordMeta, parts: &Parts<'_>) {
-        self.make_room(parts.line.len() + parts.more.len() + parts.fields.len() * FIELD_LEN + RECORD_LEN);
-        let first_field = self.fields.len() / FIELD_LEN;
+        self.make_room(parts.byte_len() + RECORD_LEN);
         let base = to_u32(self.data.len() - HEADER_LEN);
         self.data.extend_from_slice(parts.line);
         self.data.extend_from_slice(parts.more);
         for field in parts.fields {
             let kind = if field.is_json { layout::KIND_JSON } else { layout::KIND_TEXT };
             let (key, value) = (field.key, field.value);
-            self.fields.extend_from_slice(&field_entry(base + key.start, key.len, base + value.start, value.len, kind));
+            self.fields.push(field_entry(base + key.start, key.len, base + value.start, value.len, kind));
         }
         let body = Span { start: base + parts.body.start, len: parts.body.len };
-        self.push_entry(origin, meta, body, first_field, parts.fields.len());
+        self.push_entry(origin, meta, body, parts.fields.len());
     }
 
-    /// Appends the entry of a record whose bytes and fields are there.
-    fn push_entry(&mut self, origin: &OriginHandle, meta: RecordMeta, body: Span, first_field: usize, fields: usize) {
-        if self.records.is_empty() {
-            self.first_time = meta.time_ns;
-        }
-        self.last_time = meta.time_ns;
+    /// Appends the entry of a record whose bytes are there and whose `fields` are the last ones.
+    #[inline]
+    fn push_entry(&mut self, origin: &OriginHandle, meta: RecordMeta, body: Span, fields: usize) {
         self.has_positions |= meta.position != 0;
-        let local = self.local_origin(origin);
+        let first_field = to_u32(self.fields.len() - fields);
+        let field_count = u16::try_from(fields).expect("a record has fewer than 65,536 fields");
         let mut entry = [0u8; RECORD_LEN];
         put(&mut entry, 0, &meta.time_ns.to_le_bytes());
         put(&mut entry, 8, &meta.position.to_le_bytes());
         put(&mut entry, 16, &body.start.to_le_bytes());
         put(&mut entry, 20, &body.len.to_le_bytes());
-        put(&mut entry, 24, &to_u32(first_field).to_le_bytes());
-        let field_count = u16::try_from(fields).expect("a record has fewer than 65,536 fields");
+        put(&mut entry, 24, &first_field.to_le_bytes());
         put(&mut entry, 28, &field_count.to_le_bytes());
         entry[30] = meta.level as u8;
         entry[31] = meta.flags.bits();
-        put(&mut entry, 32, &local.to_le_bytes());
+        put(&mut entry, 32, &self.local_origin(origin).to_le_bytes());
         put(&mut entry, 36, &meta.original_len.to_le_bytes());
-        self.records.extend_from_slice(&entry);
+        self.records.push(entry);
     }
 
     /// The finished batch; the builder is empty afterwards and can be filled again.
     pub fn seal(&mut self) -> Batch {
+        self.seal_before(0)
+    }
+
+    /// Like [`BatchBuilder::seal`], where a record of so many bytes comes next.
+    pub fn seal_before(&mut self, bytes: usize) -> Batch {
         self.assemble();
         let data = self.data.split().freeze();
         let mut occupied = data.len();
-        if self.data.capacity() < (self.capacity / LEAST_REST).max(HEADER_LEN + RECORD_LEN) {
+        let next = HEADER_LEN + RECORD_LEN + bytes + self.capacity / SLACK;
+        if self.data.capacity() < next.max(self.capacity / LEAST_REST) {
             // The ring accounts what a batch occupies: what it leaves over at the end of the block, too.
             occupied += self.data.capacity();
             self.data = block(self.capacity);
@@ -197,9 +208,10 @@ impl BatchBuilder {
         let mut data = std::mem::take(&mut self.data);
         let arena = data.len() - HEADER_LEN;
         let texts: usize = self.origins.iter().map(|origin| origin.text().len()).sum();
-        data.reserve(self.records.len() + self.fields.len() + self.origins.len() * ORIGIN_LEN + texts);
-        data.extend_from_slice(&self.records);
-        data.extend_from_slice(&self.fields);
+        let tables = self.records.len() * RECORD_LEN + self.fields.len() * FIELD_LEN + self.origins.len() * ORIGIN_LEN;
+        data.reserve(tables + texts);
+        data.extend_from_slice(self.records.as_flattened());
+        data.extend_from_slice(self.fields.as_flattened());
         let mut at = 0u32;
         for origin in &self.origins {
             let len = to_u32(origin.text().len());
@@ -219,15 +231,17 @@ impl BatchBuilder {
         put(&mut data, layout::AT_FLAGS, &flags.to_le_bytes());
         put(&mut data, layout::AT_TOTAL, &total.to_le_bytes());
         put(&mut data, layout::AT_RECORDS, &to_u32(self.record_count()).to_le_bytes());
-        put(&mut data, layout::AT_FIELDS, &to_u32(self.fields.len() / FIELD_LEN).to_le_bytes());
+        put(&mut data, layout::AT_FIELDS, &to_u32(self.fields.len()).to_le_bytes());
         put(&mut data, layout::AT_ORIGINS, &to_u32(self.origins.len()).to_le_bytes());
         put(&mut data, layout::AT_BYTES, &to_u32(arena).to_le_bytes());
-        put(&mut data, layout::AT_FIRST_TIME, &self.first_time.to_le_bytes());
-        put(&mut data, layout::AT_LAST_TIME, &self.last_time.to_le_bytes());
+        let time = |entry: Option<&[u8; RECORD_LEN]>| entry.map_or(0, |entry| i64_at(entry, 0));
+        put(&mut data, layout::AT_FIRST_TIME, &time(self.records.first()).to_le_bytes());
+        put(&mut data, layout::AT_LAST_TIME, &time(self.records.last()).to_le_bytes());
         self.data = data;
     }
 
-    /// Another block where `more` bytes don't fit into this one: larger than others only for a record that is.
+    /// Another block where `more` bytes don't fit into this one, and everything into it: for a record that is larger than
+    /// others. Who has many records seals before it comes to that ([`BatchBuilder::fits`]).
     fn make_room(&mut self, more: usize) {
         let needed = self.byte_len() + more + self.capacity / SLACK;
         if needed > self.data.capacity() {
@@ -258,23 +272,26 @@ impl BatchBuilder {
         };
         let value_len = self.data.len() - HEADER_LEN - value_at;
         let [key_at, value_at] = [key_at, value_at].map(to_u32);
-        self.fields.extend_from_slice(&field_entry(key_at, to_u32(key.len()), value_at, to_u32(value_len), kind));
+        self.fields.push(field_entry(key_at, to_u32(key.len()), value_at, to_u32(value_len), kind));
     }
 
     /// Index of `origin` in this batch. The one of the previous record is found without hashing.
+    #[inline]
     fn local_origin(&mut self, origin: &OriginHandle) -> u32 {
-        let id = origin.id();
-        if let Some((last, local)) = self.last_origin
-            && last == id
-        {
-            return local;
+        match self.last_origin {
+            Some((last, local)) if last == origin.id() => local,
+            _ => self.find_origin(origin),
         }
+    }
+
+    #[inline(never)]
+    fn find_origin(&mut self, origin: &OriginHandle) -> u32 {
         let next = to_u32(self.origins.len());
-        let local = *self.local.entry(id).or_insert(next);
+        let local = *self.local.entry(origin.id()).or_insert(next);
         if local == next {
             self.origins.push(origin.clone());
         }
-        self.last_origin = Some((id, local));
+        self.last_origin = Some((origin.id(), local));
         local
     }
 }
@@ -294,6 +311,7 @@ fn block(capacity: usize) -> BytesMut {
     data
 }
 
+#[inline]
 fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("a batch is bounded far below 4 GiB")
 }

@@ -21,22 +21,27 @@ impl Flags {
     const KNOWN: u8 = 31;
 
     /// The set with the bits of a stored batch, or `None` where a bit has no meaning.
+    #[inline]
     pub fn from_bits(bits: u8) -> Option<Self> {
         (bits & !Self::KNOWN == 0).then_some(Self(bits))
     }
 
+    #[inline]
     pub fn bits(self) -> u8 {
         self.0
     }
 
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
+    #[inline]
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
+    #[inline]
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -46,6 +51,7 @@ impl Flags {
 impl std::ops::BitOr for Flags {
     type Output = Self;
 
+    #[inline]
     fn bitor(self, other: Self) -> Self {
         self.with(other)
     }

@@ -70,26 +70,32 @@ pub(super) const AT_LAST_TIME: usize = 56;
 pub(super) const KIND_TEXT: u32 = 0;
 pub(super) const KIND_JSON: u32 = 1;
 
+#[inline]
 pub(super) fn u16_at(data: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(array_at(data, at))
 }
 
+#[inline]
 pub(super) fn u32_at(data: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(array_at(data, at))
 }
 
+#[inline]
 pub(super) fn u64_at(data: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array_at(data, at))
 }
 
+#[inline]
 pub(super) fn i64_at(data: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(array_at(data, at))
 }
 
+#[inline]
 pub(super) fn put(data: &mut [u8], at: usize, bytes: &[u8]) {
     data[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
+#[inline]
 fn array_at<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
     data[at..at + N].try_into().expect("the slice has the array's length")
 }

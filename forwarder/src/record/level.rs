@@ -16,6 +16,7 @@ pub enum Level {
 
 impl Level {
     /// The severity of a syslog or kmsg priority; only its low three bits count.
+    #[inline]
     pub fn from_priority(priority: u32) -> Self {
         match priority & 7 {
             0 => Self::Emerg,

@@ -162,6 +162,7 @@ impl OriginHandle {
         &self.0.origin
     }
 
+    #[inline]
     pub fn id(&self) -> OriginId {
         self.0.id
     }

@@ -1,5 +1,7 @@
 //! A record as ranges over bytes that are copied once: what parsers give.
 
+use super::layout::FIELD_LEN;
+
 /// A part of [`Parts::line`] and [`Parts::more`], as if they lay one behind the other. In one of them, never across.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -41,6 +43,11 @@ impl<'a> Parts<'a> {
     /// A record without fields.
     pub fn text(line: &'a [u8]) -> Self {
         Self { line, more: b"", body: Span::new(0, line.len()), fields: &[] }
+    }
+
+    /// Bytes that the record takes in a batch, besides its entry in the table.
+    pub fn byte_len(&self) -> usize {
+        self.line.len() + self.more.len() + self.fields.len() * FIELD_LEN
     }
 
     /// The bytes of a part.

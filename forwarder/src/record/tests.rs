@@ -25,6 +25,20 @@ fn sample() -> Batch {
     builder.seal()
 }
 
+/// Batches as a source makes them: sealed when what comes next does not fit.
+fn filled(capacity: usize, lengths: &[usize]) -> Vec<Batch> {
+    let (mut builder, mut batches) = (BatchBuilder::new(capacity), Vec::new());
+    for len in lengths {
+        if !builder.fits(*len) && !builder.is_empty() {
+            batches.push(builder.seal_before(*len));
+        }
+        let body = vec![b'x'; *len];
+        builder.push(&origin("a"), RecordMeta::line(*len as i64, &body), &body);
+    }
+    batches.push(builder.seal());
+    batches
+}
+
 fn stored(batch: &Batch, sequence: u64) -> Vec<u8> {
     let mut bytes = batch.stamp(sequence).to_vec();
     bytes.extend_from_slice(&batch.data()[HEADER_LEN..]);
@@ -112,5 +126,44 @@ proptest! {
         }
         let _ = Batch::parse(Bytes::from(bytes.clone()));
         let _ = Origin::decode(&bytes);
+    }
+}
+
+proptest! {
+    /// A batch that had to move to another block would be copied, and its block would have a part that nobody accounts.
+    #[test]
+    fn batches_that_are_sealed_in_time_fill_blocks_of_one_size(lengths in proptest::collection::vec(0..800usize, 1..200)) {
+        let batches = filled(4096, &lengths);
+        let kept: Vec<_> = batches.iter().flat_map(Batch::records).map(|record| record.body.len()).collect();
+        prop_assert_eq!(kept, lengths);
+        let mut block = 0;
+        for batch in &batches {
+            block += batch.capacity();
+            prop_assert!(block <= 4096);
+            let ends_block = batch.capacity() > batch.byte_len();
+            prop_assert!(!ends_block || block == 4096);
+            block = if ends_block { 0 } else { block };
+        }
+    }
+
+    #[test]
+    fn some_records_and_positions_are_those_of_the_records(lengths in proptest::collection::vec(0..50usize, 1..40), cut: (prop::sample::Index, prop::sample::Index)) {
+        let mut builder = BatchBuilder::new(1 << 16);
+        for (number, len) in lengths.iter().enumerate() {
+            let body = vec![b'x'; *len];
+            let meta = RecordMeta { position: number as u64 * 7, ..RecordMeta::line(number as i64 - 3, &body) };
+            builder.push(&origin(if len % 3 == 0 { "a" } else { "b" }), meta, &body);
+        }
+        let batch = builder.seal();
+        let (a, b) = (cut.0.index(lengths.len() + 1) as u32, cut.1.index(lengths.len() + 1) as u32);
+        let range = a.min(b)..a.max(b);
+        let each: Vec<_> = range.clone().map(|index| batch.record(index)).collect();
+        let some: Vec<_> = batch.records_in(range).collect();
+        let shown = |records: &[Record<'_>]| records.iter().map(|r| (r.time_ns, r.position, r.origin, r.body.to_vec())).collect::<Vec<_>>();
+        prop_assert_eq!(shown(&each), shown(&some));
+        let first: Vec<_> = batch.records().take(a as usize).map(|record| (record.origin, record.position)).collect();
+        prop_assert_eq!(first, batch.positions(a).collect::<Vec<_>>());
+        prop_assert_eq!(batch.first_time_ns(), -3);
+        prop_assert_eq!(batch.last_time_ns(), lengths.len() as i64 - 4);
     }
 }

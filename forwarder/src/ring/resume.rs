@@ -32,11 +32,11 @@ impl Resume {
         let limits: Vec<u64> = (0..batch.origin_count())
             .map(|local| origin(batch, local).and_then(|origin| self.seen.get(&origin.source).copied()).unwrap_or(0))
             .collect();
-        let is_seen = |record: &Record<'_>| record.position != 0 && record.position <= limits[record.origin as usize];
-        if !batch.records().any(|record| is_seen(&record)) {
+        let is_seen = |(origin, position): (u32, u64)| position != 0 && position <= limits[origin as usize];
+        if !batch.positions(batch.record_count()).any(is_seen) {
             return None;
         }
-        Some(self.retain(batch, |record| !is_seen(record)))
+        Some(self.retain(batch, |record| !is_seen((record.origin, record.position))))
     }
 
     /// A copy with the records for which `keep` says so.
@@ -67,9 +67,9 @@ impl Resume {
 /// Highest position per source among the first `records` records.
 pub(super) fn positions(batch: &Batch, records: u32) -> Vec<(String, u64)> {
     let mut highest = vec![0u64; batch.origin_count() as usize];
-    for record in batch.records().take(records as usize) {
-        let position = &mut highest[record.origin as usize];
-        *position = record.position.max(*position);
+    for (origin, position) in batch.positions(records) {
+        let highest = &mut highest[origin as usize];
+        *highest = position.max(*highest);
     }
     let known = highest.into_iter().enumerate().filter(|(_, position)| *position != 0);
     known.filter_map(|(local, position)| Some((origin(batch, local as u32)?.source, position))).collect()

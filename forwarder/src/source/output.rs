@@ -19,9 +19,10 @@ impl Output {
         Self { ring, builder: BatchBuilder::new(BATCH_BYTES) }
     }
 
+    #[inline]
     pub fn push(&mut self, origin: &OriginHandle, meta: RecordMeta, body: &[u8]) {
+        self.make_room(body.len());
         self.builder.push(origin, meta, body);
-        self.seal_if_full();
     }
 
     pub fn push_with_fields(
@@ -31,18 +32,18 @@ impl Output {
         body: &[u8],
         fields: &[(&str, FieldValue<'_>)],
     ) {
+        self.make_room(body.len());
         self.builder.push_with_fields(origin, meta, body, fields);
-        self.seal_if_full();
     }
 
     pub fn push_parts(&mut self, origin: &OriginHandle, meta: RecordMeta, parts: &Parts<'_>) {
+        self.make_room(parts.byte_len());
         self.builder.push_parts(origin, meta, parts);
-        self.seal_if_full();
     }
 
     pub fn push_loss(&mut self, origin: &OriginHandle, lost: Lost, place: &str, from_ns: i64, to_ns: i64) {
+        self.make_room(place.len());
         self.builder.push_loss(origin, lost, place, from_ns, to_ns);
-        self.seal_if_full();
     }
 
     /// Hands over what there is: the source has nothing more at the moment.
@@ -52,9 +53,12 @@ impl Output {
         }
     }
 
-    fn seal_if_full(&mut self) {
-        if self.builder.is_full() {
-            self.seal();
+    /// Seals what there is where a record of so many bytes does not fit any more. Not as soon as a batch is nearly full:
+    /// only what comes next says whether the rest of the block is of use.
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        if !self.builder.fits(bytes) && !self.builder.is_empty() {
+            self.ring.append(self.builder.seal_before(bytes));
         }
     }
 }

@@ -65,10 +65,10 @@ impl Bench {
         let mut builder = BatchBuilder::new(64 << 10);
         for number in numbers {
             let body = line(number);
-            builder.push(&origin, RecordMeta::line(1, body.as_bytes()), body.as_bytes());
-            if builder.is_full() {
-                self.ring.append(builder.seal());
+            if !builder.fits(body.len()) {
+                self.ring.append(builder.seal_before(body.len()));
             }
+            builder.push(&origin, RecordMeta::line(1, body.as_bytes()), body.as_bytes());
         }
         if !builder.is_empty() {
             self.ring.append(builder.seal());

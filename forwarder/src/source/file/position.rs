@@ -19,6 +19,7 @@ const MOST_BACK: u64 = (1 << BACK_BITS) - 1;
 const MOST_OFFSET: u64 = (1 << (64 - BACK_BITS)) - 1;
 
 /// The position of a record that ends at `offset`, where what begins at `unfinished` has not been sent.
+#[inline]
 pub(super) fn pack(offset: u64, unfinished: Option<u64>) -> u64 {
     // What begins at the offset itself needs no going back.
     let back = unfinished.map_or(0, |from| offset.saturating_sub(from).div_ceil(BLOCK)).min(MOST_BACK);
