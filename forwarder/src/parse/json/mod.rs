@@ -59,7 +59,9 @@ impl JsonParser {
             self.more.shrink_to(KEPT_BYTES);
         }
         self.nested.shrink_to(KEPT_BYTES);
-        if line.len() > MAX_OBJECT_BYTES {
+        // Mostly the first byte says already that it is none.
+        let begins = line[from..].trim_ascii_start().first() == Some(&b'{');
+        if line.len() > MAX_OBJECT_BYTES || !begins {
             return false;
         }
         // Taken out for the time, so that they can be looked at while the rest is written to.
