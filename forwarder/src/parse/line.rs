@@ -51,7 +51,7 @@ impl LineParser {
             LineKind::Auto | LineKind::Talos => {}
         }
         match kind {
-            LineKind::Talos => Some(talos::parse(&mut self.json, space::trim(line))),
+            LineKind::Talos => Some(talos::parse(&mut self.json, &mut self.times, space::trim(line))),
             LineKind::Auto | LineKind::Text => Some(peer::parse(&mut self.json, &mut self.times, line)),
         }
     }

@@ -5,39 +5,43 @@
 //! another form, the level another name), its member stays a field as well, which stands for records of
 //! [`crate::record::OriginKind::Peer`]. All other members are fields.
 
-use super::json::JsonParser;
+use super::json::{JsonParser, Key};
 use super::line::Parsed;
-use super::time::{Time, TimeReader};
+use super::time::TimeReader;
 use crate::record::{Level, Parts, Span, bytes};
+
+const MSG: Key = Key::new(b"msg");
+const TIME: Key = Key::new(b"talos-time");
+const LEVEL: Key = Key::new(b"talos-level");
 
 pub(super) fn parse<'p>(json: &'p mut JsonParser, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
     if !json.read(line, 0) {
         return Parsed::text(line);
     }
     let (mut time_ns, mut level, mut body) = (None, Level::Info, Span::default());
-    let JsonParser { fields, more, .. } = json;
-    fields.retain(|field| {
-        let key = bytes(line, more, field.key);
-        if field.is_json || !matches!(key.first(), Some(b'm' | b't')) {
-            return true;
+    let JsonParser { members, fields, more, .. } = json;
+    for member in &members.list {
+        let field = &member.field;
+        let is_taken = if field.is_json {
+            false
+        } else if MSG.is_of(member, line, more) {
+            body = field.value;
+            true
+        } else if TIME.is_of(member, line, more) {
+            let time = times.read(bytes(line, more, field.value));
+            time_ns = time.and_then(|(time, _)| time.ns());
+            time_ns.is_some() && time.is_some_and(|(_, canonical)| canonical)
+        } else if LEVEL.is_of(member, line, more) {
+            let (meant, is_written_so) = level_of(bytes(line, more, field.value));
+            level = meant;
+            is_written_so
+        } else {
+            false
+        };
+        if !is_taken {
+            fields.push(*field);
         }
-        let value = bytes(line, more, field.value);
-        match key {
-            b"msg" => body = field.value,
-            b"talos-time" => {
-                let Some((time, canonical)) = times.read(value) else { return true };
-                time_ns = Time::ns(time);
-                return !canonical || time_ns.is_none();
-            }
-            b"talos-level" => {
-                let (meant, is_written_so) = level_of(value);
-                level = meant;
-                return !is_written_so;
-            }
-            _ => return true,
-        }
-        false
-    });
+    }
     Parsed { time_ns, level, is_object: true, parts: Parts { line, more, body, fields } }
 }
 

@@ -13,37 +13,42 @@
 //! A level that Ringward has no name for (`dpanic`, `panic`, `fatal`) and a time too far away for a record are
 //! fields of the names `talos-level` and `talos-time`.
 
-use super::json::JsonParser;
+use super::json::{JsonParser, Key};
 use super::line::Parsed;
 use super::peer::level_of;
 use super::space::trim;
-use super::time::Time;
+use super::time::{Time, TimeReader};
 use crate::record::{FieldSpan, Level, Parts, Span, bytes};
 
-const OWN: [&[u8]; 4] = [b"msg", b"talos-level", b"talos-service", b"talos-time"];
+const TIME: Key = Key::new(b"time");
+const TS: Key = Key::new(b"ts");
+const LEVEL: Key = Key::new(b"level");
+const MSG: Key = Key::new(b"msg");
+const ERR: Key = Key::new(b"err");
+/// Written by Talos itself, besides `msg`.
+const OWN: [Key; 3] = [Key::new(b"talos-level"), Key::new(b"talos-service"), Key::new(b"talos-time")];
 
 /// Reads a line that is trimmed already.
-pub(super) fn parse<'p>(json: &'p mut JsonParser, line: &'p [u8]) -> Parsed<'p> {
+pub(super) fn parse<'p>(json: &'p mut JsonParser, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
     if line == b"null" {
         return Parsed { parts: Parts { body: Span::default(), ..Parts::text(line) }, ..Parsed::text(line) };
     }
-    let Some(brace) = memchr::memchr(b'{', line).filter(|brace| json.read(line, *brace)) else {
+    // Mostly it is the first byte, for which no search is begun.
+    let brace = if line.first() == Some(&b'{') { Some(0) } else { memchr::memchr(b'{', line) };
+    let Some(brace) = brace.filter(|brace| json.read(line, *brace)) else {
         return Parsed::text(line);
     };
     let prefix = trim(&line[..brace]);
+    let named = Named::of(json, line);
     let mut event = Event { line, json, time: None, level: Level::Info };
-    event.take_time();
-    let named = event.take_level();
-    let message = event.take_text(b"msg");
-    let error = event.take_text(b"err");
-    if error.is_some() {
-        event.level = event.level.min(Level::Warning);
-    }
+    event.take_time(&named, times);
+    let name = named.level.and_then(|field| event.take_level(field));
+    let message = named.message.filter(|field| !field.is_json).map(|field| event.text(field));
+    let error = named.error.and_then(|field| event.take_error(field));
     let body = event.body(prefix, message, error);
     let Event { json, time, level, .. } = event;
     let JsonParser { fields, more, .. } = json;
-    fields.retain(|field| !OWN.contains(&bytes(line, more, field.key)));
-    if let Some(name) = named {
+    if let Some(name) = name {
         let key = beside(line, more, |more| more.extend_from_slice(b"talos-level"));
         insert(fields, line, more, FieldSpan { key, value: name, is_json: false });
     }
@@ -56,7 +61,45 @@ pub(super) fn parse<'p>(json: &'p mut JsonParser, line: &'p [u8]) -> Parsed<'p> 
     Parsed { time_ns, level, is_object: true, parts: Parts { line, more, body, fields } }
 }
 
-/// A line whose object was read.
+/// The members that mean something.
+#[derive(Default)]
+struct Named {
+    time: Option<FieldSpan>,
+    ts: Option<FieldSpan>,
+    level: Option<FieldSpan>,
+    message: Option<FieldSpan>,
+    error: Option<FieldSpan>,
+}
+
+impl Named {
+    /// Those of an object that was read; all of its other members but Talos' own become fields.
+    fn of(json: &mut JsonParser, line: &[u8]) -> Self {
+        let mut named = Self::default();
+        let JsonParser { members, fields, more, .. } = json;
+        for member in &members.list {
+            let place = if TIME.is_of(member, line, more) {
+                &mut named.time
+            } else if TS.is_of(member, line, more) {
+                &mut named.ts
+            } else if LEVEL.is_of(member, line, more) {
+                &mut named.level
+            } else if MSG.is_of(member, line, more) {
+                &mut named.message
+            } else if ERR.is_of(member, line, more) {
+                &mut named.error
+            } else {
+                if !OWN.iter().any(|own| own.is_of(member, line, more)) {
+                    fields.push(member.field);
+                }
+                continue;
+            };
+            *place = Some(member.field);
+        }
+        named
+    }
+}
+
+/// A line whose object was read, without its named members: those that turn out to be fields are put back.
 struct Event<'p> {
     line: &'p [u8],
     json: &'p mut JsonParser,
@@ -65,26 +108,27 @@ struct Event<'p> {
 }
 
 impl Event<'_> {
-    fn take_time(&mut self) {
-        for key in [&b"time"[..], b"ts"] {
-            let Some(index) = self.find(key) else { continue };
-            let field = self.json.fields[index];
-            let value = bytes(self.line, &self.json.more, field.value);
-            self.time = if field.is_json { number(value).and_then(Time::of_number) } else { Time::rfc3339(value) };
-            if self.time.is_some() {
-                self.json.fields.remove(index);
-                return;
+    fn take_time(&mut self, named: &Named, times: &mut TimeReader) {
+        for field in [named.time, named.ts].into_iter().flatten() {
+            if self.time.is_none() {
+                let value = bytes(self.line, &self.json.more, field.value);
+                self.time = if field.is_json { number(value).and_then(Time::of_number) } else { times.rfc3339(value) };
+                if self.time.is_some() {
+                    continue;
+                }
             }
+            self.put_back(field);
         }
     }
 
     /// Sets the level; gives the name, in small letters, of one that Ringward does not write.
-    fn take_level(&mut self) -> Option<Span> {
-        let index = self.find(b"level")?;
-        let field = self.json.fields[index];
+    fn take_level(&mut self, field: FieldSpan) -> Option<Span> {
         let text = bytes(self.line, &self.json.more, field.value);
         let mut name = [0; 8];
-        let name = name.get_mut(..text.len()).filter(|_| !field.is_json)?;
+        let Some(name) = name.get_mut(..text.len()).filter(|_| !field.is_json) else {
+            self.put_back(field);
+            return None;
+        };
         name.copy_from_slice(text);
         name.make_ascii_lowercase();
         let name: &[u8] = match &*name {
@@ -94,22 +138,34 @@ impl Event<'_> {
         };
         let (level, is_written_so) = level_of(name);
         if !is_written_so && level == Level::Info {
+            self.put_back(field);
             return None;
         }
         self.level = level;
-        self.json.fields.remove(index);
         let (line, more) = (self.line, &mut self.json.more);
         (!is_written_so).then(|| beside(line, more, |more| more.extend_from_slice(name)))
     }
 
-    /// Takes a member that is text out, without the white space around it.
-    fn take_text(&mut self, key: &[u8]) -> Option<Span> {
-        let index = self.find(key).filter(|index| !self.json.fields[*index].is_json)?;
-        let span = self.json.fields.remove(index).value;
-        let text = bytes(self.line, &self.json.more, span);
+    /// Takes an error that is text; the level is then a warning's at least.
+    fn take_error(&mut self, field: FieldSpan) -> Option<Span> {
+        if field.is_json {
+            self.put_back(field);
+            return None;
+        }
+        self.level = self.level.min(Level::Warning);
+        Some(self.text(field))
+    }
+
+    /// A member's text without the white space around it.
+    fn text(&self, field: FieldSpan) -> Span {
+        let text = bytes(self.line, &self.json.more, field.value);
         let trimmed = trim(text);
         let before = trimmed.as_ptr() as usize - text.as_ptr() as usize;
-        Some(Span::new(span.start as usize + before, trimmed.len()))
+        Span::new(field.value.start as usize + before, trimmed.len())
+    }
+
+    fn put_back(&mut self, field: FieldSpan) {
+        insert(&mut self.json.fields, self.line, &self.json.more, field);
     }
 
     /// Text, message and error in one. Copied only where there is more than one of them.
@@ -139,10 +195,6 @@ impl Event<'_> {
                 }
             }
         })
-    }
-
-    fn find(&self, key: &[u8]) -> Option<usize> {
-        self.json.fields.iter().position(|field| bytes(self.line, &self.json.more, field.key) == key)
     }
 }
 

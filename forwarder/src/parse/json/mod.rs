@@ -13,14 +13,18 @@
 //!
 //! Nothing is allocated for an object once the parser has seen a few, but to sort more than 20 members.
 
+mod members;
 mod nested;
 mod number;
 mod scan;
 mod string;
 
+use self::members::{Member, Members, sort_prefix};
 use self::nested::Nested;
 use self::scan::{Marks, Scanner};
 use crate::record::{FieldSpan, Span, bytes};
+
+pub(super) use self::members::Key;
 
 /// Levels of objects and arrays, as in Go.
 pub const MAX_DEPTH: usize = 10_000;
@@ -36,9 +40,11 @@ const KEPT_BYTES: usize = 256 << 10;
 #[derive(Default)]
 pub struct JsonParser {
     /// The members of the last object.
-    pub(super) fields: Vec<FieldSpan>,
+    pub(super) members: Members,
     /// What does not stand in the text as it is meant.
     pub(super) more: Vec<u8>,
+    /// For those members that a format leaves as fields.
+    pub(super) fields: Vec<FieldSpan>,
     nested: Nested,
     marks: Marks,
 }
@@ -46,11 +52,16 @@ pub struct JsonParser {
 impl JsonParser {
     /// Reads `line[from..]`; whether it is an object. Its members are in [`JsonParser::members`] until the next call.
     pub fn read(&mut self, line: &[u8], from: usize) -> bool {
+        self.members.clear();
         self.fields.clear();
         self.more.clear();
-        self.more.shrink_to(KEPT_BYTES);
+        if self.more.capacity() > KEPT_BYTES {
+            self.more.shrink_to(KEPT_BYTES);
+        }
         self.nested.shrink_to(KEPT_BYTES);
-        if line.len() > MAX_OBJECT_BYTES {
+        // Mostly the first byte says already that it is none.
+        let begins = line[from..].trim_ascii_start().first() == Some(&b'{');
+        if line.len() > MAX_OBJECT_BYTES || !begins {
             return false;
         }
         // Taken out for the time, so that they can be looked at while the rest is written to.
@@ -65,7 +76,7 @@ impl JsonParser {
     /// The members of the object that was read from `line`: key, value, and whether the value is JSON and not text.
     pub fn members<'p>(&'p self, line: &'p [u8]) -> impl ExactSizeIterator<Item = (&'p [u8], &'p [u8], bool)> {
         let bytes = |span| bytes(line, &self.more, span);
-        self.fields.iter().map(move |field| (bytes(field.key), bytes(field.value), field.is_json))
+        self.members.list.iter().map(move |Member { field, .. }| (bytes(field.key), bytes(field.value), field.is_json))
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
@@ -73,60 +84,37 @@ impl JsonParser {
         scanner.expect(b'{')?;
         scanner.skip_space();
         if !scanner.take(b'}') {
-            let mut ascending = true;
             loop {
-                let field = match scanner.plain_member() {
-                    Some(field) => field,
-                    None => self.member(scanner)?,
-                };
-                if let Some(before) = self.fields.last() {
-                    let [before, key] = [before.key, field.key].map(|key| bytes(scanner.text, &self.more, key));
-                    // Mostly the first byte decides.
-                    ascending &= before.first() < key.first() || before < key;
+                if !scanner.plain_members(&mut self.members) {
+                    scanner.skip_space();
+                    self.member(scanner)?;
                 }
-                self.fields.push(field);
-                if self.fields.len() > MAX_MEMBERS {
+                if self.members.list.len() > MAX_MEMBERS {
                     return None;
                 }
                 scanner.skip_space();
                 if !scanner.take(b',') {
                     break;
                 }
-                scanner.skip_space();
             }
             scanner.expect(b'}')?;
-            if !ascending {
-                self.sort(scanner.text);
-            }
+            self.members.sort(scanner.text, &self.more);
         }
         scanner.skip_space();
         (scanner.at == scanner.text.len()).then_some(())
     }
 
     #[inline(never)]
-    fn member(&mut self, scanner: &mut Scanner<'_>) -> Option<FieldSpan> {
+    fn member(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
         scanner.expect(b'"')?;
         let key = self.string(scanner)?;
         scanner.skip_space();
         scanner.expect(b':')?;
         scanner.skip_space();
         let (value, is_json) = self.value(scanner)?;
-        Some(FieldSpan { key, value, is_json })
-    }
-
-    /// By key; of equal keys the last stays.
-    fn sort(&mut self, line: &[u8]) {
-        let more = &self.more;
-        let key = |field: &FieldSpan| bytes(line, more, field.key);
-        // Stable, so that the last of equal ones is the last of the text.
-        self.fields.sort_by(|a, b| key(a).cmp(key(b)));
-        self.fields.dedup_by(|later, kept| {
-            let same = key(later) == key(kept);
-            if same {
-                *kept = *later;
-            }
-            same
-        });
+        let prefix = sort_prefix(bytes(scanner.text, &self.more, key), key.len as usize);
+        self.members.push(prefix, FieldSpan { key, value, is_json });
+        Some(())
     }
 
     fn value(&mut self, scanner: &mut Scanner<'_>) -> Option<(Span, bool)> {

@@ -21,6 +21,8 @@ pub(super) struct Nested {
     pieces: Vec<Piece>,
     /// A string that is not plain, or the second pass.
     draft: Vec<u8>,
+    /// Whether any of this was used since it was shrunk.
+    used: bool,
 }
 
 struct Frame {
@@ -54,7 +56,17 @@ enum Piece {
 }
 
 impl Nested {
+    /// Gives memory back, if there is any to give.
+    #[inline]
     pub(super) fn shrink_to(&mut self, bytes: usize) {
+        if self.used {
+            self.used = false;
+            self.shrink_all_to(bytes);
+        }
+    }
+
+    #[inline(never)]
+    fn shrink_all_to(&mut self, bytes: usize) {
         self.keys.shrink_to(bytes);
         self.draft.shrink_to(bytes);
         self.frames.shrink_to(bytes / size_of::<Frame>());
@@ -66,6 +78,7 @@ impl Nested {
 
     /// Appends the array or object at which the scanner stands; it is then behind it.
     pub(super) fn render(&mut self, scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
+        self.used = true;
         self.frames.clear();
         self.members.clear();
         self.keys.clear();

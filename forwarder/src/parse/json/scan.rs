@@ -1,42 +1,77 @@
 //! A place in a text, and what can be said of the bytes from there on without looking at each.
 //!
 //! Every byte of a text is marked once, by a loop that the compiler turns into vector instructions of whatever the
-//! machine has. The end of a string is then the next mark: eight at a time, in a plain register. The strings of a log
-//! line are short, and a search for each would cost more than that.
+//! machine has, and the marks are gathered to a bit for each byte. The end of a string that is plain is then the next
+//! bit. The strings of a log line are short, and a search for each would cost more than that.
 
+use super::members::{Members, sort_prefix};
 use super::number::EXACT_DIGITS;
 use crate::record::{FieldSpan, Span};
 
-/// A quote, a backslash or a control byte.
-const ENDS: u8 = 1;
-/// A byte of a character that is not ASCII.
-const NON_ASCII: u8 = 0x80;
+/// Bytes whose marks are one word.
+const BLOCK: usize = 64;
 
-/// Marks behind the last byte's.
-const BEHIND: usize = 8;
-
-/// The marks of one text, and enough behind them for a step that starts at the last.
+/// A bit for each quote, backslash, control byte, byte that is not ASCII, and for the end of the text.
 #[derive(Default)]
-pub(super) struct Marks(Vec<u8>);
+pub(super) struct Marks(Vec<u64>);
 
 impl Marks {
     pub(super) fn set(&mut self, text: &[u8]) {
         self.0.clear();
-        self.0.extend(
-            text.iter().map(|byte| u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20)) | byte & NON_ASCII),
-        );
-        self.0.extend_from_slice(&[ENDS; BEHIND]);
+        let (blocks, rest) = text.as_chunks();
+        self.0.extend(blocks.iter().map(marks));
+        // Behind the text are zeros, which are marked.
+        let mut last = [0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        self.0.push(marks(&last));
     }
 
     pub(super) fn shrink_to(&mut self, bytes: usize) {
-        self.0.clear();
-        self.0.shrink_to(bytes);
+        if self.0.capacity() > bytes / size_of::<u64>() {
+            self.0.clear();
+            self.0.shrink_to(bytes / size_of::<u64>());
+        }
     }
+}
+
+/// The first marked place of `from` or later, in a text that has it.
+#[inline(always)]
+fn next(marks: &[u64], from: usize) -> usize {
+    let mut index = from / BLOCK;
+    let rest = marks.get(index).map_or(0, |word| word >> (from % BLOCK));
+    if rest != 0 {
+        return from + rest.trailing_zeros() as usize;
+    }
+    loop {
+        index += 1;
+        match marks.get(index) {
+            Some(0) => {}
+            Some(word) => return index * BLOCK + word.trailing_zeros() as usize,
+            // Behind the text.
+            None => return index * BLOCK,
+        }
+    }
+}
+
+#[inline(always)]
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    let mut marks = [0u8; BLOCK];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        // What is not ASCII is negative.
+        *mark = u8::from((*byte == b'"') | (*byte == b'\\') | (byte.cast_signed() < 0x20));
+    }
+    let mut word = 0;
+    for (index, eight) in marks.as_chunks().0.iter().enumerate() {
+        // Shifts the lowest bit of byte n to bit n of the highest byte; no two of the other products meet there.
+        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        word |= bits << (index * 8);
+    }
+    word
 }
 
 pub(super) struct Scanner<'t> {
     pub(super) text: &'t [u8],
-    marks: &'t [u8],
+    marks: &'t [u64],
     pub(super) at: usize,
 }
 
@@ -79,54 +114,63 @@ impl<'t> Scanner<'t> {
         Some(())
     }
 
-    /// A member without space in it, whose key and value stand there as they are meant, in ASCII: text, or a whole
-    /// number of up to 15 digits. Nearly all members of log lines are such. The scanner is then behind it, and stays
-    /// where it was otherwise.
-    #[inline(always)]
-    pub(super) fn plain_member(&mut self) -> Option<FieldSpan> {
+    /// Reads members without space in or between them, whose key and value stand there as they are meant, in ASCII: text,
+    /// or a whole number of up to 15 digits. Nearly all members of log lines are such. Whether the scanner is then behind
+    /// a member; otherwise the next one is another kind.
+    #[inline]
+    pub(super) fn plain_members(&mut self, members: &mut Members) -> bool {
         let (text, marks) = (self.text, self.marks);
-        let key = self.at + 1;
-        if text.get(self.at) != Some(&b'"') {
-            return None;
-        }
-        let key_end = next::<{ ENDS | NON_ASCII }>(marks, key);
-        let [b'"', b':', first, ..] = text.get(key_end..)? else { return None };
-        let mut value = key_end + 2;
-        let (end, is_json) = match first {
-            b'"' => {
-                value += 1;
-                let end = next::<{ ENDS | NON_ASCII }>(marks, value);
-                if text.get(end) != Some(&b'"') {
-                    return None;
-                }
-                self.at = end + 1;
-                (end, false)
+        let mut at = self.at;
+        let is_behind = loop {
+            let key = at + 1;
+            if text.get(at) != Some(&b'"') {
+                break false;
             }
-            b'0'..=b'9' => {
-                let mut end = value + 1;
-                while text.get(end).is_some_and(u8::is_ascii_digit) {
-                    end += 1;
+            let key_end = next(marks, key);
+            let Some([b'"', b':', first]) = text.get(key_end..).and_then(<[u8]>::first_chunk) else { break false };
+            let mut value = key_end + 2;
+            let (end, behind, is_json) = match first {
+                b'"' => {
+                    value += 1;
+                    let end = next(marks, value);
+                    if text.get(end) != Some(&b'"') {
+                        break false;
+                    }
+                    (end, end + 1, false)
                 }
-                let is_short = end - value <= EXACT_DIGITS && (*first != b'0' || end == value + 1);
-                if !is_short || !matches!(text.get(end), Some(b',' | b'}')) {
-                    return None;
+                b'0'..=b'9' => {
+                    let mut end = value + 1;
+                    while text.get(end).is_some_and(u8::is_ascii_digit) {
+                        end += 1;
+                    }
+                    let is_short = end - value <= EXACT_DIGITS && (*first != b'0' || end == value + 1);
+                    if !is_short || !matches!(text.get(end), Some(b',' | b'}')) {
+                        break false;
+                    }
+                    (end, end, true)
                 }
-                self.at = end;
-                (end, true)
+                _ => break false,
+            };
+            // A text that is looked into is far shorter than 4 GiB.
+            let span = |start: usize, end: usize| Span { start: start as u32, len: (end - start) as u32 };
+            let field = FieldSpan { key: span(key, key_end), value: span(value, end), is_json };
+            let is_room = members.push(sort_prefix(&text[key..], key_end - key), field);
+            at = behind;
+            if text.get(behind) != Some(&b',') || !is_room {
+                break true;
             }
-            _ => return None,
+            at += 1;
         };
-        // A text that is looked into is far shorter than 4 GiB.
-        let span = |start: usize, end: usize| Span { start: start as u32, len: (end - start) as u32 };
-        Some(FieldSpan { key: span(key, key_end), value: span(value, end), is_json })
+        self.at = at;
+        is_behind
     }
 
     /// Length of a string that means exactly the bytes that stand there: no escapes, valid UTF-8. The scanner is then
     /// behind its closing quote, and stays where it was otherwise.
     pub(super) fn plain_string(&mut self) -> Option<usize> {
-        let mut end = next::<{ ENDS | NON_ASCII }>(self.marks, self.at);
+        let mut end = next(self.marks, self.at);
         if self.text.get(end).is_some_and(|byte| *byte >= 0x80) {
-            end = next::<ENDS>(self.marks, end);
+            end = next_end(self.text, end);
             simdutf8::basic::from_utf8(&self.text[self.at..end]).ok()?;
         }
         if self.text.get(end) != Some(&b'"') {
@@ -139,23 +183,30 @@ impl<'t> Scanner<'t> {
 
     /// The bytes from here to the first quote, backslash, control byte or the end.
     pub(super) fn run(&self) -> &'t [u8] {
-        &self.text[self.at..next::<ENDS>(self.marks, self.at)]
+        &self.text[self.at..next_end(self.text, self.at)]
     }
 }
 
-/// The first place of `from` or later with one of these marks; the text's length where there is none.
-#[inline(always)]
-fn next<const MARKS: u8>(marks: &[u8], mut from: usize) -> usize {
-    // The last eight are marked, so this ends at the first of them at the latest.
-    while let Some(step) = marks.get(from..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = u64::from_le_bytes(*step) & u64::from_le_bytes([MARKS; 8]);
+/// The first place of `at` or later with a quote, a backslash or a control byte; the text's length where there is none.
+fn next_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = ends(u64::from_le_bytes(*eight));
         if found != 0 {
-            return from + found.trailing_zeros() as usize / 8;
+            return at + found.trailing_zeros() as usize / 8;
         }
-        from += 8;
+        at += 8;
     }
-    // Behind the text: the marks after it are fewer than a step.
-    marks.len() - BEHIND
+    let rest = &text[at..];
+    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+}
+
+/// The lowest bit that is set is the highest of the first byte of these eight that ends a run. Bits above mean nothing.
+fn ends(eight: u64) -> u64 {
+    let all = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    // An ASCII byte's highest bit is set by taking more from it than it is. That takes one from the byte above as well.
+    let quote = (eight ^ all(b'"')).wrapping_sub(all(1));
+    let backslash = (eight ^ all(b'\\')).wrapping_sub(all(1));
+    (quote | backslash | eight.wrapping_sub(all(0x20))) & !eight & all(0x80)
 }
 
 #[cfg(test)]
@@ -168,7 +219,7 @@ mod tests {
         #[test]
         fn runs_end_at_the_first_special_byte(
             text in proptest::collection::vec(prop_oneof![6 => 0x1eu8..0x24, 6 => 0x5bu8..0x5e, 9 => b'a'..=b'z', 1 => any::<u8>()], 0..40),
-            plain in 0..40usize,
+            plain in 0..200usize,
             at in any::<prop::sample::Index>(),
         ) {
             let mut text = text;

@@ -138,6 +138,21 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
 }
 
 proptest! {
+    /// Keys that are alike for eight bytes and more, or end where others go on; of the same ones the last stays.
+    #[test]
+    fn members_come_in_order(keys in proptest::collection::vec("(talos-le|talos-l|)[\u{0} !a-c\u{e9}]{0,2}", 0..40)) {
+        let members: Vec<String> =
+            keys.iter().enumerate().map(|(number, key)| format!("{}:{number}", Value::from(key.as_str()))).collect();
+        let line = format!("{{{}}}", members.join(","));
+        let expected: std::collections::BTreeMap<&[u8], String> =
+            keys.iter().enumerate().map(|(number, key)| (key.as_bytes(), number.to_string())).collect();
+        let mut parser = JsonParser::default();
+        prop_assert!(parser.read(line.as_bytes(), 0));
+        let found: Vec<_> = parser.members(line.as_bytes()).map(|(key, value, _)| (key, value)).collect();
+        let expected: Vec<_> = expected.iter().map(|(key, value)| (*key, value.as_bytes())).collect();
+        prop_assert_eq!(found, expected);
+    }
+
     #[test]
     fn values_as_serde_json_made_them(members in proptest::collection::btree_map("[a-e<\"é]{0,3}", value(), 0..30), pretty in any::<bool>()) {
         let object = Value::Object(members.into_iter().collect());
