@@ -220,7 +220,7 @@ fn datagrams_are_received_or_reported_lost() {
     assert!(receiver.wait_closed(PATIENCE));
     let (received, lost, _) = receiver.with(|seen| *seen);
     assert_eq!(received + lost, sent);
-    assert!(lost > 0 && received > 20_000, "{received} received, {lost} lost");
+    assert!(lost > 0 && received > 1_000, "{received} received, {lost} lost");
     assert_eq!(receiver.broken(), [""; 0]);
     assert!(log.iter().any(|line| line.contains(&format!("{lost} lost by the kernel"))), "{log:#?}");
 }
