@@ -2,9 +2,9 @@
 //! are committed in `benches/counts.json`.
 //!
 //! A stage is run so many times and more times; the difference is what the runs took, without starting and preparing.
-//! Instructions are the same on a busy machine. They are not the same for another compiler or target, so the numbers
-//! are kept for each of them; one without committed numbers is printed and not compared. Valgrind has no AVX-512, so the
-//! widest variant that is counted is AVX2, wherever it runs.
+//! Instructions are the same on a busy machine. They are not the same for another compiler, target or variant of the
+//! escape kernel, so the numbers are kept for each of them; one without committed numbers is printed and not compared.
+//! Valgrind has no AVX-512, so the widest variant that is counted is AVX2, wherever it runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,9 @@ pub struct CountOptions {
 type Counts = BTreeMap<String, BTreeMap<String, f64>>;
 
 pub fn run(options: &CountOptions) -> Result<bool> {
-    let counted = count(options.filter.as_deref())?;
-    let (toolchain, mut committed) = (toolchain()?, read()?);
+    let program = build()?;
+    let (toolchain, mut committed) = (toolchain(&program)?, read()?);
+    let counted = count(&program, options.filter.as_deref())?;
     let before = committed.get(&toolchain).cloned().unwrap_or_default();
     if before.is_empty() {
         ui::warn(&format!("no numbers are committed for {toolchain}: nothing to compare with"));
@@ -73,8 +74,9 @@ pub fn run(options: &CountOptions) -> Result<bool> {
 /// The same as a row of a report, each stage a test.
 pub fn row() -> Result<Row> {
     let started = Instant::now();
-    let (toolchain, committed) = (toolchain()?, read()?);
-    let counted = count(None)?;
+    let program = build()?;
+    let (toolchain, committed) = (toolchain(&program)?, read()?);
+    let counted = count(&program, None)?;
     let mut row = Row { name: "instruction counts".into(), took: started.elapsed(), ..Row::default() };
     let Some(committed) = committed.get(&toolchain) else {
         let shown = counted.iter().map(|(name, now)| format!("{name}: {now}")).collect::<Vec<_>>().join(", ");
@@ -97,18 +99,21 @@ pub fn row() -> Result<Row> {
     Ok(row)
 }
 
-fn count(filter: Option<&str>) -> Result<BTreeMap<String, f64>> {
+/// The program that runs stages. Built as the VM's Ringward is, of which most is there already when it is CI that counts.
+fn build() -> Result<PathBuf> {
     setup::count_tools()?;
     ui::heading("Counting instructions");
-    // As the VM's Ringward is built, of which most is there already when it is CI that counts.
     vm::build_static(&["-p", "ringward-benches", "--bin", "stage"])?;
-    let program = vm::binaries()?.join("stage");
+    Ok(vm::binaries()?.join("stage"))
+}
+
+fn count(program: &Path, filter: Option<&str>) -> Result<BTreeMap<String, f64>> {
     // Valgrind shows a processor without AVX-512, so it is valgrind that is asked.
-    let names = command::output(&mut valgrind(&program))?;
+    let names = command::output(&mut valgrind(program))?;
     let names = names.lines().filter_map(|line| line.split('\t').next());
     let mut counted = BTreeMap::new();
     for name in names.filter(|name| filter.is_none_or(|filter| name.contains(filter))) {
-        let instructions = |times: u32| instructions(&program, name, times);
+        let instructions = |times: u32| instructions(program, name, times);
         let taken = instructions(MANY)?.saturating_sub(instructions(FEW)?);
         let each = taken as f64 / f64::from(MANY - FEW) / RECORDS;
         ensure!(each > 0.0, "`{name}` took no instructions");
@@ -139,11 +144,12 @@ fn instructions(program: &Path, name: &str, times: u32) -> Result<u64> {
     count.replace(',', "").parse().with_context(|| format!("`{line}` counted `{count}`"))
 }
 
-/// What the numbers hold for.
-fn toolchain() -> Result<String> {
+/// What the numbers hold for: compiler, target, and the variant of the escape kernel that valgrind's processor has.
+fn toolchain(program: &Path) -> Result<String> {
     let version = command::output(Command::new("rustc").arg("-V"))?;
     let version = version.split(' ').nth(1).context("rustc named no version")?.to_owned();
-    Ok(format!("{version} {}", workspace::host_triple()?))
+    let variant = command::output(valgrind(program).arg("--variant"))?;
+    Ok(format!("{version} {} {}", workspace::host_triple()?, variant.trim()))
 }
 
 fn file() -> PathBuf {
