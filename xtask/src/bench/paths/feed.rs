@@ -32,7 +32,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Writes the file, where there is one, in a folder as the kubelet names it.
+    /// Writes the file, where there is one; a container's is named as the kubelet does.
     pub fn prepare(way: Way, seed: u64, lines: u64, folder: &Path) -> Result<Self> {
         let lines = lines.min(way.most_lines());
         let mut feed =
@@ -40,9 +40,11 @@ impl Feed {
         let mut bytes = 0;
         let mut file = None;
         if feed.input == Input::File {
-            let folder = folder.join("pods/shop_web-0_5f8e1d9c-0000-4000-8000-000000000001/app");
-            std::fs::create_dir_all(&folder)?;
-            feed.file = folder.join("0.log");
+            feed.file = folder.join(match feed.shape {
+                Shape::Cri => "pods/shop_web-0_5f8e1d9c-0000-4000-8000-000000000001/app/0.log",
+                Shape::Plain | Shape::Talos => "plain.log",
+            });
+            std::fs::create_dir_all(feed.file.parent().unwrap_or(folder))?;
             let created = File::create(&feed.file).with_context(|| format!("{}", feed.file.display()))?;
             file = Some(BufWriter::with_capacity(1 << 20, created));
         }
