@@ -1,0 +1,299 @@
+//! What is read: each source started as the configuration wants it, and stopped so that nothing is left behind.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::memlogd::{Clients, Memlogd};
+use crate::config::{
+    CaptureConfig, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice, ReadFrom,
+    ResolvedConfig,
+};
+use crate::destination::Endpoint;
+use crate::parse::line::LineKind;
+use crate::ring::Ring;
+use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
+use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::source::network::{self, ListenHandle, ListenOptions};
+use crate::state::StateDir;
+
+/// What is read, and by what.
+pub(super) struct Sources {
+    kmsg: Option<KmsgHandle>,
+    memlogd: Option<Memlogd>,
+    files: Option<FilesHandle>,
+    listen: Option<ListenHandle>,
+    #[cfg(feature = "ebpf")]
+    capture: Option<crate::source::ebpf::reader::ReaderHandle>,
+    parts: Vec<String>,
+}
+
+impl Sources {
+    pub(super) fn start(
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        boot_id: &str,
+        state: Option<&StateDir>,
+        memlogd: Option<Memlogd>,
+    ) -> anyhow::Result<Self> {
+        let mut sources = Self {
+            kmsg: None,
+            memlogd,
+            files: None,
+            listen: None,
+            #[cfg(feature = "ebpf")]
+            capture: None,
+            parts: Vec::new(),
+        };
+        // First, and before anything is attached: an address that can't be had ends the program.
+        sources.start_listening(&config.listen, ring)?;
+        let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
+        sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        if sources.memlogd.is_some() {
+            sources.parts.push("memlogd's descriptors".into());
+        }
+        sources.start_files(config, ring, state)?;
+        if sources.parts.is_empty() {
+            bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
+        }
+        Ok(sources)
+    }
+
+    fn start_listening(&mut self, config: &[ListenConfig], ring: &Arc<Ring>) -> anyhow::Result<()> {
+        if config.is_empty() {
+            return Ok(());
+        }
+        let handle = network::start(config.iter().map(listen_options).collect(), Arc::clone(ring))?;
+        let endpoints: Vec<_> = handle.listening.iter().map(|listening| listening.endpoint.to_string()).collect();
+        self.parts.push(format!("what is sent to {}", endpoints.join(", ")));
+        self.listen = Some(handle);
+        Ok(())
+    }
+
+    fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
+        if !config.enabled {
+            return;
+        }
+        let options = KmsgOptions { path: config.kmsg.clone(), boot_id: boot_id.to_owned(), console };
+        match kmsg::start(options, Arc::clone(ring)) {
+            Ok(handle) => {
+                self.parts.push("the kernel log".into());
+                self.kmsg = Some(handle);
+            }
+            Err(error) => tracing::error!("the kernel log is not captured: {error}"),
+        }
+    }
+
+    fn start_files(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        if config.files.is_empty() {
+            return Ok(());
+        }
+        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        let handle = file::start(
+            FilesOptions {
+                selections: config.files.iter().map(selection).collect(),
+                state: state.cloned(),
+                destinations: keeping.map(|destination| destination.name.clone()).collect(),
+            },
+            Arc::clone(ring),
+        )?;
+        self.parts.push(match handle.found {
+            1 => "1 file".to_owned(),
+            found => format!("{found} files"),
+        });
+        self.files = Some(handle);
+        Ok(())
+    }
+
+    #[cfg(feature = "ebpf")]
+    fn start_capture(
+        &mut self,
+        config: &CaptureConfig,
+        kernel: &KernelConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<Option<ConsoleTexts>> {
+        use crate::source::container::Proc;
+        use crate::source::ebpf::containers::{self, ContainerNames};
+        use crate::source::ebpf::load::{LoadOptions, load};
+        use crate::source::ebpf::reader::{self, ReaderOptions};
+        use crate::source::ebpf::stream::StreamLimits;
+
+        let wants_console = kernel.enabled && kernel.console_tracepoint;
+        if !config.wants_anything() && !wants_console {
+            return Ok(None);
+        }
+        let hook = forced_hook(config.hook);
+        let options = LoadOptions {
+            hook,
+            ring_bytes: config.ring_bytes,
+            max_write: config.max_write as u64,
+            containers: config.containers,
+            console: wants_console,
+        };
+        let capture = match load(&options) {
+            Ok(capture) => capture,
+            Err(error) if hook.is_some() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!("container output is not captured: {error}; `ringward doctor` says what is missing");
+                return Ok(None);
+            }
+        };
+        crate::sys::release_free_memory();
+        for (hook, why) in &capture.refused {
+            tracing::info!("capture hook {hook} is not possible here: {why}");
+        }
+        if !capture.sees_uring {
+            tracing::warn!("writes by io_uring are not seen on this kernel with the hook {}", capture.hook);
+        }
+        let has_console = capture.console;
+        let part = format!(
+            "container output by {} ({} rings of {} KiB)",
+            capture.hook,
+            capture.rings.len(),
+            capture.ring_len >> 10
+        );
+        let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits };
+        let proc = Proc::new("/proc");
+        let names = Box::new(ContainerNames::new(proc.clone()));
+        let (console, texts) = crossbeam::channel::unbounded();
+        let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
+        if config.containers {
+            let backlog = config.backlog.then(|| captured_before(state));
+            let running = containers::add_running(&handle, &proc, backlog);
+            tracing::info!("{running} containers run already");
+        }
+        containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
+        // Ready means that nothing is missed from here on.
+        handle.confirm();
+        if config.wants_anything() {
+            self.parts.push(part);
+        }
+        self.capture = Some(handle);
+        Ok(has_console.then_some(texts))
+    }
+
+    #[cfg(not(feature = "ebpf"))]
+    fn start_capture(
+        &mut self,
+        config: &CaptureConfig,
+        _: &KernelConfig,
+        _: &Arc<Ring>,
+        _: Option<&StateDir>,
+    ) -> anyhow::Result<Option<ConsoleTexts>> {
+        if config.hook != HookChoice::Auto {
+            bail!("this build has no eBPF capture (it was built with --no-default-features)");
+        }
+        if config.wants_anything() {
+            tracing::error!("container output is not captured: this build has no eBPF capture");
+        }
+        Ok(None)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("capturing {}", self.parts.join(" and "))
+    }
+
+    #[cfg(feature = "ebpf")]
+    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        let counters = self.capture.as_ref().map(|capture| Arc::clone(&capture.counters));
+        Box::new(move || {
+            let until = counters.as_ref()?.until_ns.load(std::sync::atomic::Ordering::Relaxed);
+            u64::try_from(until).ok()
+        })
+    }
+
+    #[cfg(not(feature = "ebpf"))]
+    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+        Box::new(|| None)
+    }
+
+    /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
+    pub(super) fn stop(self) -> Option<Clients> {
+        if let Some(files) = self.files {
+            let counters = Arc::clone(&files.counters);
+            files.stop();
+            tracing::info!("files: {counters}");
+        }
+        #[cfg(feature = "ebpf")]
+        if let Some(capture) = self.capture {
+            capture.stop();
+        }
+        if let Some(kmsg) = self.kmsg {
+            kmsg.stop();
+        }
+        if let Some(listen) = self.listen {
+            listen.stop();
+        }
+        self.memlogd.map(Memlogd::stop_source)
+    }
+}
+
+fn listen_options(config: &ListenConfig) -> ListenOptions {
+    ListenOptions {
+        endpoint: config.endpoint.clone(),
+        name: config.name.clone(),
+        kind: match config.parse {
+            ParseChoice::Auto => LineKind::Auto,
+            ParseChoice::Talos => LineKind::Talos,
+            ParseChoice::Text => LineKind::Text,
+        },
+        max_line: config.max_line,
+        max_connections: config.max_connections,
+        receive_buffer: config.receive_buffer,
+    }
+}
+
+fn selection(config: &FilesConfig) -> Selection {
+    Selection {
+        include: config.include.clone(),
+        exclude: config.exclude.clone(),
+        format: match config.format {
+            FileFormat::Auto => file::Format::Auto,
+            FileFormat::Text => file::Format::Text,
+            FileFormat::Cri => file::Format::Cri,
+            FileFormat::Docker => file::Format::Docker,
+        },
+        read_from: match config.read_from {
+            ReadFrom::Beginning => file::ReadFrom::Beginning,
+            ReadFrom::End => file::ReadFrom::End,
+        },
+        ignore_older: config.ignore_older,
+        name: config.name.clone(),
+        max_line: config.max_line,
+        idle_flush: config.idle_flush,
+    }
+}
+
+/// Texts of the console tracepoint on their way to the kernel log's thread: CLOCK_MONOTONIC in ns, text.
+type ConsoleTexts = crossbeam::channel::Receiver<(u64, Vec<u8>)>;
+
+/// When an earlier run captured last, ns since the epoch; 0 where there was none, or the clock has been set back since.
+#[cfg(feature = "ebpf")]
+fn captured_before(state: Option<&StateDir>) -> i64 {
+    use super::{CAPTURED_UNTIL, OUTPUT};
+
+    let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
+    let until = i64::try_from(until).unwrap_or(0);
+    if until <= crate::source::clock::realtime_ns() { until } else { 0 }
+}
+
+#[cfg(feature = "ebpf")]
+fn forced_hook(choice: HookChoice) -> Option<crate::source::ebpf::hook::Hook> {
+    use crate::source::ebpf::hook::Hook;
+
+    match choice {
+        HookChoice::Auto => None,
+        HookChoice::Fexit => Some(Hook::Fexit),
+        HookChoice::TpBtf => Some(Hook::TpBtf),
+        HookChoice::Kprobe => Some(Hook::Kprobe),
+        HookChoice::RawTracepoint => Some(Hook::RawTracepoint),
+        HookChoice::Tracepoint => Some(Hook::Tracepoint),
+    }
+}
