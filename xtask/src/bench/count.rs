@@ -20,6 +20,8 @@ use crate::{command, setup, ui, vm, workspace};
 
 /// A stage that takes so much more than was committed has become slower.
 const WORSE: f64 = 1.05;
+/// What is committed is rounded to this, which is much for a stage of one instruction a record.
+const ROUNDING: f64 = 0.1;
 /// Runs of a stage, and records in each.
 const FEW: u32 = 2;
 const MANY: u32 = 12;
@@ -55,7 +57,7 @@ pub fn run(options: &CountOptions) -> Result<bool> {
         });
         let shown = then.map(|then| format!("{then:.1}")).unwrap_or_default();
         println!("{name:<30} {now:>14.1} {shown:>14}   {verdict}");
-        if then.is_some_and(|then| now / then > WORSE) {
+        if then.is_some_and(|then| is_worse(*now, *then)) {
             worse.push(name.clone());
         }
     }
@@ -87,7 +89,7 @@ pub fn row() -> Result<Row> {
     for (name, now) in counted {
         let why = match committed.get(&name) {
             None => "is not committed: cargo xtask bench count --update".to_owned(),
-            Some(then) if now / then > WORSE => format!("took {now} instructions a record, {then} are committed"),
+            Some(then) if is_worse(now, *then) => format!("took {now} instructions a record, {then} are committed"),
             Some(_) => {
                 row.passed += 1;
                 continue;
@@ -97,6 +99,10 @@ pub fn row() -> Result<Row> {
         row.notes.push(format!("failed: `{name}` {why}"));
     }
     Ok(row)
+}
+
+fn is_worse(now: f64, then: f64) -> bool {
+    now > then * WORSE + ROUNDING
 }
 
 /// The program that runs stages. Built as the VM's Ringward is, of which most is there already when it is CI that counts.
