@@ -51,9 +51,9 @@ pub fn run(options: &CountOptions) -> Result<bool> {
     let mut worse = Vec::new();
     for (name, now) in &counted {
         let then = before.get(name);
-        let verdict = then.map(|then| now / then).map_or(String::new(), |ratio| {
-            let colour = if ratio > WORSE { Colour::Red } else { Colour::Green };
-            paint_out(colour, &format!("{:+.1} %", (ratio - 1.0) * 100.0))
+        let verdict = then.map_or(String::new(), |then| {
+            let colour = if is_worse(*now, *then) { Colour::Red } else { Colour::Green };
+            paint_out(colour, &format!("{:+.1} %", (now / then - 1.0) * 100.0))
         });
         let shown = then.map(|then| format!("{then:.1}")).unwrap_or_default();
         println!("{name:<30} {now:>14.1} {shown:>14}   {verdict}");
