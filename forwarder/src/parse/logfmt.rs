@@ -64,7 +64,9 @@ impl LogfmtParser {
             self.join(line);
         }
         let (time_ns, level, body) = self.take_named(times, line);
-        Parsed { time_ns, level, is_object: true, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
+        // What was cut off of a line may have been more pairs.
+        let is_object = false;
+        Parsed { time_ns, level, is_object, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
     }
 
     fn read(&mut self, line: &[u8]) -> Option<()> {

@@ -216,9 +216,8 @@ fn report(way: Way, feed: &Feed, all: &[Measured], outcome: &mut Outcome) {
     if let Input::Udp { .. } = way.input() {
         outcome.push(PART, name("lines that were sent"), own.best.offered, "/s");
     }
-    let peers = || all.iter().filter(|measured| measured.name != candidate::OWN).map(|measured| measured.best);
-    if let Some(best) = peers().min_by(|a, b| a.cpu_us.total_cmp(&b.cpu_us)) {
-        outcome.push(PART, name("CPU of the best peer"), best.cpu_us / own.best.cpu_us, "times");
+    for peer in all.iter().filter(|measured| measured.name != candidate::OWN) {
+        outcome.push(PART, name(&format!("CPU of {}", peer.name)), peer.best.cpu_us / own.best.cpu_us, "times");
     }
     let look = own.look;
     outcome.push_with_bar(PART, &name("lost and not told"), look.lost.saturating_sub(look.reported) as f64, "", 0.0);
