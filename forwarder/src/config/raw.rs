@@ -9,6 +9,7 @@ use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
 words! {
@@ -59,6 +60,14 @@ words! {
     /// What a line that comes in is taken for.
     pub enum ParseChoice {
         Auto = "auto",
+        Talos = "talos",
+        Text = "text",
+    }
+}
+
+words! {
+    /// What a captured line is taken for.
+    pub enum CaptureParse {
         Talos = "talos",
         Text = "text",
     }
@@ -161,8 +170,17 @@ document! {
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
 
+        /// What a captured line is taken for. `text`: text, whatever it looks like. `talos`: an object becomes fields, with
+        /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object); any
+        /// other line is text. See `docs/capture.md`.
+        parse: CaptureParse = "text",
+
         /// Capture standard output and error of every container on this machine.
         containers: bool = "true",
+
+        /// Containers that are not captured, by their names; with `/`, by namespace, pod and container. A receiver that
+        /// runs here and prints what it is sent is one.
+        exclude: Vec<Located<NamePattern>> => "none",
 
         /// Read from a container's log file (CRI or Docker), where there is one, what it printed before Ringward
         /// started.

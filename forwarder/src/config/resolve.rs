@@ -183,7 +183,9 @@ impl Check<'_> {
             max_write: self.bytes(&raw.max_write(), 4 * KIB, MIB),
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
+            parse: raw.parse().value,
             containers: raw.containers().value,
+            exclude: items(raw.exclude.as_ref(), Clone::clone),
             backlog: raw.backlog().value,
             pids: pids.into_iter().collect(),
             cgroups: cgroups.into_iter().collect(),
@@ -443,7 +445,7 @@ fn empty_record(tags: &Tags) -> usize {
 }
 
 /// The distinct values of a list, in order.
-fn items<T, U: Ord>(list: Option<&Located<Vec<Located<T>>>>, value: impl Fn(&T) -> U) -> BTreeSet<U> {
+fn items<T, U, C: FromIterator<U>>(list: Option<&Located<Vec<Located<T>>>>, value: impl Fn(&T) -> U) -> C {
     list.into_iter().flat_map(|list| &list.value).map(|item| value(&item.value)).collect()
 }
 

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice,
+    CaptureParse, CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom,
+    SegmentChoice,
 };
+use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +53,9 @@ pub struct CaptureConfig {
     pub idle_flush: Duration,
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
+    pub parse: CaptureParse,
     pub containers: bool,
+    pub exclude: Vec<NamePattern>,
     pub backlog: bool,
     /// Without doubles, ascending.
     pub pids: Vec<u32>,

@@ -52,7 +52,7 @@ fn everything_can_be_said() {
     let config = from_text(
         "t.yaml",
         "state_dir: /s\nio: epoll\nshutdown_timeout: 3s\nring: {bytes: 8MiB, records: 5}\n\
-         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, containers: no_, \
+         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, parse: talos, containers: no_, exclude: [a*], \
          backlog: false, pids: [3, 1, 3], cgroups: [/a/], units: [cron], hold: 1MiB}\n"
             .replace("no_", "false")
             .as_str(),
@@ -67,7 +67,9 @@ fn everything_can_be_said() {
             max_write: 64 << 10,
             idle_flush: Duration::from_secs(2),
             max_line: 2 << 10,
+            parse: CaptureParse::Talos,
             containers: false,
+            exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],
             backlog: false,
             pids: vec![1, 3],
             cgroups: texts(&["/a"]),

@@ -159,14 +159,14 @@ impl Sources {
             capture.ring_len >> 10
         );
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
-        let options = ReaderOptions { idle_flush: config.idle_flush, limits };
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse: captured_kind(config.parse) };
         let proc = Proc::new("/proc");
-        let names = Box::new(ContainerNames::new(proc.clone()));
+        let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
             let backlog = config.backlog.then(|| captured_before(state));
-            let running = containers::add_running(&handle, &proc, backlog);
+            let running = containers::add_running(&handle, &proc, &config.exclude, backlog);
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
@@ -232,6 +232,15 @@ impl Sources {
             listen.stop();
         }
         self.memlogd.map(Memlogd::stop_source)
+    }
+}
+
+#[cfg(feature = "ebpf")]
+fn captured_kind(parse: crate::config::CaptureParse) -> LineKind {
+    use crate::config::CaptureParse;
+    match parse {
+        CaptureParse::Talos => LineKind::Talos,
+        CaptureParse::Text => LineKind::Text,
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::clock::KernelClock;
 use super::parse::{KmsgRecord, facility_name};
-use super::recover::{Recovery, Text};
+use super::recover::{Recovery, Text, is_same};
 use crate::record::{FieldValue, Flags, Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::Ring;
 use crate::source::clock::{monotonic_ns, realtime_ns};
@@ -22,8 +22,10 @@ use crate::source::output::Output;
 
 /// The kernel gives one record a read and EINVAL where it does not fit; its own limit is 8192.
 const READ_LEN: usize = 16 << 10;
-/// How long a gap waits for the console texts that fill it: they come by another thread.
-const RECOVERY_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a gap waits for the next of the console texts that fill it, and for all of them: they come by another
+/// thread, which may have as much to do.
+const NEXT_TEXT: Duration = Duration::from_millis(200);
+const ALL_TEXTS: Duration = Duration::from_secs(5);
 
 /// What to read.
 pub struct KmsgOptions {
@@ -240,10 +242,12 @@ impl Reader {
 
     /// Waits, for a bounded time, until the text of the record after the gap is there.
     fn await_console(&mut self, message: &[u8]) {
-        let deadline = Instant::now() + RECOVERY_PATIENCE;
-        while !self.recovery.has(message) {
-            let Some(console) = &self.console else { return };
-            let Ok((monotonic_ns, text)) = console.recv_deadline(deadline) else { return };
+        let Some(console) = &self.console else { return };
+        let mut is_there = self.recovery.has(message);
+        let deadline = Instant::now() + ALL_TEXTS;
+        while !is_there && Instant::now() < deadline {
+            let Ok((monotonic_ns, text)) = console.recv_timeout(NEXT_TEXT) else { return };
+            is_there = is_same(&text, message);
             self.recovery.push(Text { monotonic_ns, text });
         }
     }
