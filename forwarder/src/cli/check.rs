@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, FilesConfig, Loaded, ResolvedConfig, SegmentChoice};
+use crate::config::{DestinationConfig, FilesConfig, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -85,6 +85,11 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
         write!(out, " ({})", destination.name)?;
     }
     write!(out, ", {}", destination.format)?;
+    match destination.records {
+        RecordsChoice::All => {}
+        RecordsChoice::Kernel => write!(out, ", only the kernel's records")?,
+        RecordsChoice::Services => write!(out, ", all but the kernel's records")?,
+    }
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         write!(out, ", tagged {}", tags.join(" "))?;

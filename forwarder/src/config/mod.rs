@@ -31,7 +31,10 @@ mod yaml;
 pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use overrides::Overrides;
-pub use raw::{CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
+pub use raw::{
+    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, RecordsChoice,
+    SegmentChoice,
+};
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{
     CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,

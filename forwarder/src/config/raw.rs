@@ -40,6 +40,15 @@ words! {
 }
 
 words! {
+    /// Which records a destination gets.
+    pub enum RecordsChoice {
+        All = "all",
+        Services = "services",
+        Kernel = "kernel",
+    }
+}
+
+words! {
     /// How the clients of memlogd's query socket get records.
     pub enum EntryChoice {
         Json = "json",
@@ -299,6 +308,9 @@ document! {
 
         /// The wire format: `json_lines` is one JSON object for each record, in a datagram (UDP) or on a line.
         format: Format = "json_lines",
+
+        /// Which records it gets: `all`; `kernel`, what the kernel logged; or `services`, everything but that.
+        records: RecordsChoice = "all",
 
         /// Text that is added to every record, as it stands here. A tag replaces a field of the same name.
         extra_tags as "extraTags": Tags => "none",

@@ -281,6 +281,7 @@ impl Check<'_> {
         Some(DestinationConfig {
             endpoint: endpoint.value.clone(),
             format: raw.format().value,
+            records: raw.records().value,
             extra_tags: tags.0,
             max_record_bytes: record_limit,
             udp_segment: value_of(&raw.udp).segment().value,

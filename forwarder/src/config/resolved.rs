@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice,
+    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, RecordsChoice,
+    SegmentChoice,
 };
 use crate::source::file::Glob;
 
@@ -127,6 +128,7 @@ pub struct DestinationConfig {
     pub name: String,
     pub endpoint: Endpoint,
     pub format: Format,
+    pub records: RecordsChoice,
     /// The file's and the command line's, merged. Keys are not empty.
     pub extra_tags: BTreeMap<String, String>,
     /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.

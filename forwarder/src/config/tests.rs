@@ -98,6 +98,15 @@ fn destinations_resolve() {
 }
 
 #[test]
+fn a_destination_says_which_records_it_gets() {
+    let text = "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:2', records: kernel}, {endpoint: 'udp://h:3', records: services}]";
+    let records: Vec<_> = from_text("t.yaml", text).unwrap().destinations.iter().map(|one| one.records).collect();
+    assert_eq!(records, [RecordsChoice::All, RecordsChoice::Kernel, RecordsChoice::Services]);
+    let found = problems("destinations: [{endpoint: 'udp://h:1', records: kernal}]");
+    assert!(found.len() == 1 && found[0].contains("(did you mean `kernel`?)"), "{found:?}");
+}
+
+#[test]
 fn listeners_resolve() {
     let text = "ring: {bytes: 1MiB}\nlisten:\n- {endpoint: 'tcp://[::]:5140', name: nodes, parse: talos, max_line: 64KiB, max_connections: 5}\n\
                 - {endpoint: 'udp://0.0.0.0:5140', receive_buffer: 1MiB}\n- endpoint: tcp://h:0\n- endpoint: tcp://h:0\n";

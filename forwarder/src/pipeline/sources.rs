@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
     CaptureConfig, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice, ReadFrom,
-    ResolvedConfig,
+    RecordsChoice, ResolvedConfig,
 };
 use crate::destination::Endpoint;
 use crate::parse::line::LineKind;
@@ -93,7 +93,10 @@ impl Sources {
         if config.files.is_empty() {
             return Ok(());
         }
-        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        // One that is down and wants no files must not have them read again from their beginnings.
+        let keeping = config.destinations.iter().filter(|destination| {
+            destination.endpoint != Endpoint::Stdout && destination.records != RecordsChoice::Kernel
+        });
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
