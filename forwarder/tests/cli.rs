@@ -477,3 +477,27 @@ fn a_hangup_that_is_ignored_stays_so() {
     signal(&child, Signal::TERM);
     assert_eq!(ended(&mut child), Some(0));
 }
+
+#[test]
+fn documents_of_talos_are_a_configuration() {
+    let place = Place::new();
+    place.file("talos.yaml", include_str!("../../config/talos.yaml"));
+    let output = place.run(&["check", "-v", "--config", "talos.yaml"]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for line in [
+        "  tcp://host:5044, json_lines, all but the kernel's records\n",
+        "  tcp://host:5044 (remote-log), json_lines, only the kernel's records\n",
+        "ignores, of Talos' documents\n  talos.yaml:27:3: machine.install\n",
+    ] {
+        assert!(said.contains(line), "{said}\nlacks {line}");
+    }
+    refused(
+        "machine:\n  logging:\n    destinations:\n      - endpoint: tcp://\n        format: syslog\n",
+        "r.yaml:4:19: machine.logging.destinations[0].endpoint: empty logging endpoint's host; accepted: udp://HOST:PORT",
+    );
+    refused(
+        "apiVersion: v1alpha1\nkind: KmsgLogConfig\nname: x\nurl: tcp://h:1/x\n",
+        "r.yaml:4:6: KmsgLogConfig.url: url path must be empty; accepted: udp://HOST:PORT",
+    );
+}

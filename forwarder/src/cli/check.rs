@@ -8,10 +8,11 @@ use crate::config::{DestinationConfig, FilesConfig, Loaded, RecordsChoice, Resol
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
-    super::print(&summary(&loaded.config, verbose, paint)?)
+    super::print(&summary(loaded, verbose, paint)?)
 }
 
-fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
+fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
+    let Loaded { config, warnings: _, ignored } = loaded;
     let mut out = String::new();
     writeln!(out, "{}", paint.bold("The configuration holds."))?;
     writeln!(out)?;
@@ -56,6 +57,13 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
         writeln!(out, "{}", paint.bold("with"))?;
         for (key, value) in settings(config) {
             writeln!(out, "  {key:<26} {value}")?;
+        }
+    }
+    if verbose && !ignored.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold("ignores, of Talos' documents"))?;
+        for key in ignored {
+            writeln!(out, "  {key}")?;
         }
     }
     Ok(out)

@@ -126,6 +126,10 @@ document! {
 
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
+
+        /// Documents of Talos Linux, which may stand beside Ringward's own.
+        talos: Talos,
+
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
 
@@ -235,6 +239,16 @@ document! {
 }
 
 document! {
+    /// A machine's configuration and `KmsgLogConfig` documents are taken as they are. See `docs/talos.md`.
+    pub struct Talos {
+        /// Take the receiver of the kernel's log from `talos.logging.kernel=` on the kernel's command line
+        /// (`/proc/cmdline`). `auto`: if there is a document of Talos' among the configuration. (On a node where Talos
+        /// itself sends the kernel's log there, each record would come twice.)
+        cmdline: Auto<bool> = "auto",
+    }
+}
+
+document! {
     /// Files, and how to read them. See `docs/files.md` for what is promised.
     pub struct Files {
         /// Which files: `*`, `?` and `[a-z]` stand for parts of a name, `**` for any number of folders. Files that appear
@@ -312,7 +326,9 @@ document! {
         /// Which records it gets: `all`; `kernel`, what the kernel logged; or `services`, everything but that.
         records: RecordsChoice = "all",
 
-        /// Text that is added to every record, as it stands here. A tag replaces a field of the same name.
+        /// Text that is added to every record. A tag replaces a field of the same name. `${hostname}`, `${machine-id}`,
+        /// `${boot-id}`, `${ip}` (the address from which this machine sends to others far away) and `${env:VARIABLE}` are
+        /// replaced by what they are when Ringward starts; `$${` stands for `${`.
         extra_tags as "extraTags": Tags => "none",
 
         /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::error::{Place, Problems};
+use super::host::Host;
 use super::raw::{Capture, Destination, Files, ForAll, Kernel, Memlogd, Raw, Retry, Ring, SegmentChoice};
 use super::resolved::{
     CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RetryConfig,
     RingConfig, SpillConfig,
 };
+use super::template;
 use super::units::{Bytes, Period};
 use super::value::{Auto, Limit, Located, Name, Tags, Value};
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
@@ -38,11 +40,20 @@ pub(super) const GIB: u64 = 1 << 30;
 pub struct Environment {
     /// `$STATE_DIRECTORY`: set by systemd for `StateDirectory=`, several are separated by colons.
     pub state_directory: Option<String>,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// What templates are replaced by.
+    pub host: Host,
 }
 
 impl Environment {
     pub fn of_process() -> Environment {
-        Environment { state_directory: std::env::var("STATE_DIRECTORY").ok() }
+        Environment {
+            state_directory: std::env::var("STATE_DIRECTORY").ok(),
+            // Where it can't be read nothing was said there.
+            cmdline: String::from_utf8_lossy(&std::fs::read("/proc/cmdline").unwrap_or_default()).into_owned(),
+            host: Host::default(),
+        }
     }
 }
 
@@ -54,7 +65,7 @@ pub fn resolve(
     environment: &Environment,
     mut problems: Problems,
 ) -> Result<ResolvedConfig, Problems> {
-    let mut check = Check { problems: &mut problems };
+    let mut check = Check { problems: &mut problems, host: &environment.host };
     let state_dir = check.state_dir(&raw, environment);
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
     let capture = check.capture(&raw_capture);
@@ -94,6 +105,7 @@ fn kernel(raw: &Kernel) -> KernelConfig {
 /// Where checks add what does not hold.
 pub(super) struct Check<'p> {
     problems: &'p mut Problems,
+    host: &'p Host,
 }
 
 impl Check<'_> {
@@ -229,6 +241,8 @@ impl Check<'_> {
         for_all: &ForAll,
         state_dir: &Path,
     ) -> Vec<DestinationConfig> {
+        let tags = Located { value: for_all.tags.clone(), place: Place::Flag("--tag"), key: String::new() };
+        let for_all = &ForAll { tags: self.expanded(&tags), spill: for_all.spill.clone() };
         let endpoint = Some(Located::default_of(Endpoint::Stdout));
         let default = [Located::default_of(Destination { endpoint, ..Destination::default() })];
         let given = raw.map(|list| list.value.as_slice()).filter(|list| !list.is_empty()).unwrap_or(&default);
@@ -274,7 +288,7 @@ impl Check<'_> {
         };
         let name = self.name(raw, endpoint);
         self.makes_sense_for(endpoint, given);
-        let mut tags = raw.extra_tags.as_ref().map_or_else(Tags::default, |tags| tags.value.clone());
+        let mut tags = raw.extra_tags.as_ref().map_or_else(Tags::default, |tags| self.expanded(tags));
         let own = tags.clone();
         tags.overlay(for_all.tags.clone());
         self.tags_leave_room(given, &own, &tags, record_limit);
@@ -295,6 +309,24 @@ impl Check<'_> {
                 .map(|bytes| SpillConfig { bytes, dir: state_dir.join("spill").join(component(&name)) }),
             name,
         })
+    }
+
+    /// Tags with their templates replaced.
+    fn expanded(&mut self, tags: &Located<Tags>) -> Tags {
+        let mut expanded = Tags::default();
+        for (key, value) in &tags.value.0 {
+            match template::expand(value, self.host) {
+                Ok(value) => drop(expanded.0.insert(key.clone(), value)),
+                Err(error) if matches!(tags.place, Place::Flag(_)) => {
+                    self.add(tags, format!("{key}: {}", error.what), error.accepted);
+                }
+                Err(error) => {
+                    let key = format!("{}.{key}", tags.key);
+                    self.problems.add(&tags.place, &key, error.what, error.accepted);
+                }
+            }
+        }
+        expanded
     }
 
     /// A key that would do nothing is more likely a mistake than a wish.
