@@ -153,6 +153,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("capture.hold", bytes(capture.hold_bytes)),
         ("kernel.kmsg", kernel.kmsg.display().to_string()),
         ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
+        ("kernel.facility_names", kernel.facility_names.to_string()),
     ];
     if let Some(memlogd) = memlogd {
         settings.extend([

@@ -37,8 +37,8 @@ pub use error::{Place, Problem, Problems};
 pub use host::Host;
 pub use overrides::Overrides;
 pub use raw::{
-    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, RecordsChoice,
-    SegmentChoice,
+    CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom,
+    RecordsChoice, SegmentChoice,
 };
 pub use resolve::{Environment, MAX_DATAGRAM};
 pub use resolved::{

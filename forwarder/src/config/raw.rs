@@ -49,6 +49,14 @@ words! {
 }
 
 words! {
+    /// Whose names the facilities of the kernel's records have.
+    pub enum FacilityChoice {
+        Linux = "linux",
+        Talos = "talos",
+    }
+}
+
+words! {
     /// How the clients of memlogd's query socket get records.
     pub enum EntryChoice {
         Json = "json",
@@ -210,6 +218,10 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+
+        /// The names in `facility`: `linux` is right; `talos` is what Talos sends, which has 11 (`ftp`) to 18 (`local2`) as
+        /// `local0` to `local7`, for those who sort by that.
+        facility_names: FacilityChoice = "linux",
     }
 }
 

@@ -99,6 +99,7 @@ fn kernel(raw: &Kernel) -> KernelConfig {
         enabled: raw.enabled().value,
         kmsg: raw.kmsg().value,
         console_tracepoint: raw.console_tracepoint().value,
+        facility_names: raw.facility_names().value,
     }
 }
 

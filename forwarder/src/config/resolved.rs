@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, RecordsChoice,
-    SegmentChoice,
+    CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom,
+    RecordsChoice, SegmentChoice,
 };
 use crate::source::file::Glob;
 
@@ -78,6 +78,7 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+    pub facility_names: FacilityChoice,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::loss::Loss;
 use super::passed::Passed;
 use super::resume::{Resume, retain};
+use super::times::corrected;
 use super::{Checkpoint, Fetched, Overflow, Reader, Ring, Selection};
 use crate::record::Batch;
 
@@ -94,7 +95,8 @@ pub struct Cursor {
 
 /// What comes next, of [`Cursor::take`].
 enum Taken {
-    Batch(BatchRef),
+    /// And by how much the times of its kernel records are to be moved.
+    Batch(BatchRef, i64),
     /// What this reader has lost.
     Report(BatchRef),
 }
@@ -172,7 +174,10 @@ impl Cursor {
             let taken = self.take()?;
             self.ring.taken.notify_waiters();
             let found = match taken {
-                Taken::Batch(found) => found,
+                Taken::Batch(BatchRef { sequence, batch }, by_ns) if sequence >= self.run_start => {
+                    BatchRef { sequence, batch: corrected(batch, by_ns) }
+                }
+                Taken::Batch(found, _) => found,
                 Taken::Report(report) => {
                     self.given_below = self.given_below.max(report.sequence + 1);
                     return Some(report);
@@ -289,8 +294,12 @@ impl Cursor {
             let mut loss = std::mem::take(&mut reader.loss);
             loss.merge(self.overflow.as_ref().and_then(|overflow| overflow.take_loss()).unwrap_or_default());
             let entries = state.batches.iter().filter(|entry| entry.sequence >= from);
-            let wanted = entries.filter_map(|entry| Some((entry.sequence, self.selection.of(&entry.batch)?)));
-            let mut left: Vec<_> = wanted.map(|(sequence, batch)| (sequence, batch, sequence < next)).collect();
+            let wanted = entries.filter_map(|entry| {
+                let batch = self.selection.of(&entry.batch)?;
+                let batch = corrected(batch, state.corrections.of(entry.sequence));
+                Some((entry.sequence, batch, entry.sequence < next))
+            });
+            let mut left: Vec<_> = wanted.collect();
             if !loss.is_empty() {
                 left.push((sequence, Arc::new(loss.report(&self.name)), false));
             }
@@ -317,7 +326,7 @@ impl Cursor {
                 return Some(Taken::Report(BatchRef { sequence, batch: Arc::new(loss.report(&self.name)) }));
             }
             if reader.next_sequence >= first || self.overflow.is_none() {
-                return state.advance(self.id).map(Taken::Batch);
+                return state.advance(self.id);
             }
             reader.next_sequence
         };
@@ -329,20 +338,21 @@ impl Cursor {
             Fetched::Batch(sequence, batch) if sequence < state.first_sequence() => {
                 let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
                 reader.next_sequence = sequence + 1;
-                Some(Taken::Batch(BatchRef { sequence, batch }))
+                Some(Taken::Batch(BatchRef { sequence, batch }, state.corrections.of(sequence)))
             }
-            Fetched::Batch(..) | Fetched::Nothing => state.advance(self.id).map(Taken::Batch),
+            Fetched::Batch(..) | Fetched::Nothing => state.advance(self.id),
         }
     }
 }
 
 impl super::State {
-    fn advance(&mut self, id: u64) -> Option<BatchRef> {
+    fn advance(&mut self, id: u64) -> Option<Taken> {
         let next = self.readers[&id].next_sequence;
         let found = self.batch_from(next)?;
         let reader = self.readers.get_mut(&id).expect("looked up above");
         reader.next_sequence = found.sequence + 1;
-        Some(found)
+        let by_ns = self.corrections.of(found.sequence);
+        Some(Taken::Batch(found, by_ns))
     }
 }
 

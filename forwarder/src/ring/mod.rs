@@ -18,6 +18,7 @@ mod selection;
 pub mod spill;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -97,6 +98,7 @@ struct State {
     totals: Totals,
     readers: BTreeMap<u64, Reader>,
     next_reader: u64,
+    corrections: times::Corrections,
     closed: bool,
 }
 
@@ -153,6 +155,7 @@ impl Ring {
                 totals: Totals::default(),
                 readers: BTreeMap::new(),
                 next_reader: 0,
+                corrections: times::Corrections::default(),
                 closed: false,
             }),
             appended: Notify::new(),

@@ -42,21 +42,26 @@ impl Resume {
 
 /// A copy with the records for which `keep` says so.
 pub(super) fn retain(batch: &Batch, mut keep: impl FnMut(&Record<'_>) -> bool) -> Batch {
+    copy(batch, |record, _| keep(record))
+}
+
+/// A copy with the records for which `keep` says so, and with what it changes of them.
+pub(super) fn copy(batch: &Batch, mut keep: impl FnMut(&Record<'_>, &mut RecordMeta) -> bool) -> Batch {
     let origins: Vec<Option<OriginHandle>> =
         (0..batch.origin_count()).map(|local| origin(batch, local).map(OriginHandle::new)).collect();
     let mut builder = BatchBuilder::new(batch.byte_len());
     for record in batch.records() {
         let Some(origin) = &origins[record.origin as usize] else { continue };
-        if !keep(&record) {
-            continue;
-        }
-        let meta = RecordMeta {
+        let mut meta = RecordMeta {
             time_ns: record.time_ns,
             position: record.position,
             level: record.level,
             flags: record.flags,
             original_len: record.original_len,
         };
+        if !keep(&record, &mut meta) {
+            continue;
+        }
         let fields: Vec<_> =
             record.fields().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, value))).collect();
         builder.push_with_fields(origin, meta, record.body, &fields);

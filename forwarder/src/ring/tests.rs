@@ -425,6 +425,40 @@ fn the_next_run_gets_the_report_of_what_was_lost_whatever_it_selects() {
     assert_eq!(drain(&mut cursor), (vec![0], 7));
 }
 
+#[test]
+fn kernel_records_that_wait_while_the_clock_is_set_get_its_time() {
+    let ring = Ring::new(limits(9), 1);
+    let memory = Arc::new(Memory::default());
+    let overflow = Some(Arc::clone(&memory) as Arc<dyn Overflow>);
+    let mut early = ring.reader(ReaderOptions::new("early"));
+    let mut spilling = ring.reader(ReaderOptions { overflow, ..ReaderOptions::new("spilling") });
+    let kept = Arc::new(Memory::default());
+    let overflow = Some(Arc::clone(&kept) as Arc<dyn Overflow>);
+    let persisting = ring.reader(ReaderOptions { overflow, ..ReaderOptions::new("persisting") });
+    let times = |cursor: &mut Cursor| {
+        let mut times = Vec::new();
+        while let Some(found) = cursor.try_next() {
+            times.extend(found.batch.records().map(|record| record.time_ns));
+            assert!(found.batch.has_positions());
+        }
+        times
+    };
+    ring.append(mixed(0, &[Kernel, Service, Kernel]));
+    assert_eq!(times(&mut early), [0, 1, 2]);
+    ring.correct_kernel_times(1_000);
+    ring.append(mixed(3, &[Kernel]));
+    ring.correct_kernel_times(-100);
+    ring.append(mixed(4, &[Service, Kernel, Kernel, Kernel, Kernel, Kernel, Kernel, Kernel]));
+    assert!(memory.0.lock().unwrap().contains_key(&1), "the first one has gone to the spill");
+    let rest = [4, 5, 6, 7, 8, 9, 10, 11];
+    assert_eq!(times(&mut early), [&[3 - 100][..], &rest].concat());
+    assert_eq!(times(&mut spilling), [&[900, 1, 902, 3 - 100][..], &rest].concat());
+    // What is kept for the next run has them, too.
+    persisting.persist();
+    let kept: Vec<i64> = kept.0.lock().unwrap().values().map(|batch| batch.record(0).time_ns).collect();
+    assert_eq!(kept, [0, 3 - 100, 4], "the first one had gone before");
+}
+
 proptest! {
     /// Two readers that share everything out get all of it, each in order; the checkpoints of both reach the end.
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! kmsg stamps are `local_clock()`, which runs apart from CLOCK_MONOTONIC (by minutes a month on some machines).
 //! The difference shows in records that have just arrived: `monotonic now − stamp` is the difference plus the
-//! time on the way, so the smallest of the recent ones is the best.
+//! time on the way, so the smallest of the recent ones is the best. Until there is one, all that is known is that nothing
+//! was logged in the future.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,8 @@ const WINDOW: usize = 32;
 #[derive(Default)]
 pub(super) struct KernelClock {
     recent: VecDeque<i64>,
+    /// The difference is no more than this, by the records that have not just arrived.
+    most: Option<i64>,
 }
 
 impl KernelClock {
@@ -24,9 +27,16 @@ impl KernelClock {
         self.recent.push_back(monotonic_ns - clock_us.saturating_mul(1000));
     }
 
-    /// CLOCK_MONOTONIC less the kernel log's clock, in ns; 0 until a record has arrived live.
+    /// A record with this stamp (µs) was logged some time before now.
+    pub(super) fn bound(&mut self, clock_us: i64, monotonic_ns: i64) {
+        let difference = monotonic_ns - clock_us.saturating_mul(1000);
+        self.most = Some(self.most.map_or(difference, |most| most.min(difference)));
+    }
+
+    /// CLOCK_MONOTONIC less the kernel log's clock, in ns; 0 until a record has arrived live, or less where 0 can't be.
     pub(super) fn difference_ns(&self) -> i64 {
-        self.recent.iter().min().copied().unwrap_or(0)
+        let recent = self.recent.iter().min().copied();
+        recent.unwrap_or_else(|| self.most.unwrap_or(0).min(0))
     }
 
     /// Time of day (ns since the epoch) of a stamp (µs).
@@ -61,6 +71,20 @@ mod tests {
             clock.learn(2_000_000, 9_000_000_000);
         }
         assert_eq!(clock.difference_ns(), 7_000_000_000);
+    }
+
+    /// A clock that has run ahead shows it by stamps that are to come.
+    #[test]
+    fn nothing_was_logged_in_the_future() {
+        let mut clock = KernelClock::default();
+        clock.bound(1_000_000, 60_000_000_000);
+        assert_eq!(clock.difference_ns(), 0);
+        clock.bound(61_000_000, 60_000_000_000);
+        clock.bound(2_000_000, 60_000_000_001);
+        assert_eq!(clock.difference_ns(), -1_000_000_000);
+        assert_eq!(clock.wall_ns(61_000_000, 60_000_000_000, HOUR), HOUR);
+        clock.learn(61_500_000, 60_000_000_000);
+        assert_eq!(clock.difference_ns(), -1_500_000_000);
     }
 
     #[test]
