@@ -14,6 +14,7 @@
 //! The schema in `raw.rs` is described once: its doc comments and defaults are also the reference page
 //! ([`reference`]). A file may hold several YAML documents; each is a configuration of its own, laid over the one before.
 
+mod destination;
 mod document;
 mod endpoint;
 mod error;
@@ -32,6 +33,7 @@ pub mod units;
 mod value;
 mod yaml;
 
+pub use destination::MAX_DATAGRAM;
 pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use host::Host;
@@ -40,7 +42,7 @@ pub use raw::{
     CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom,
     RecordsChoice, SegmentChoice,
 };
-pub use resolve::{Environment, MAX_DATAGRAM};
+pub use resolve::Environment;
 pub use resolved::{
     CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
     RetryConfig, RingConfig, SpillConfig,

@@ -127,7 +127,7 @@ mod tests {
                 }
                 _ => r#"{"msg":"6,378;two\n","talos-level":"info","talos-time":"1970-01-01T00:00:00Z"}"#.to_owned(),
             };
-            assert_eq!(encoded(FacilityNames::Talos, record.as_bytes(), 7), [object.clone()], "{record}");
+            assert_eq!(encoded(FacilityNames::Talos, record.as_bytes(), 7), std::slice::from_ref(&object), "{record}");
             let right = object.replace("\"local0\"", "\"ftp\"").replace("\"local7\"", "\"local2\"");
             assert_eq!(encoded(FacilityNames::Linux, record.as_bytes(), 7), [right]);
             input.extend_from_slice(record.as_bytes());
