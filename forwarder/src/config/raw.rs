@@ -41,6 +41,23 @@ words! {
 }
 
 words! {
+    /// Which records a destination gets.
+    pub enum RecordsChoice {
+        All = "all",
+        Services = "services",
+        Kernel = "kernel",
+    }
+}
+
+words! {
+    /// Whose names the facilities of the kernel's records have.
+    pub enum FacilityChoice {
+        Linux = "linux",
+        Talos = "talos",
+    }
+}
+
+words! {
     /// How the clients of memlogd's query socket get records.
     pub enum EntryChoice {
         Json = "json",
@@ -126,6 +143,10 @@ document! {
 
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
+
+        /// Documents of Talos Linux, which may stand beside Ringward's own.
+        talos: Talos,
+
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
 
@@ -215,6 +236,10 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+
+        /// The names in `facility`: `linux` is right; `talos` is what Talos sends, which has 11 (`ftp`) to 18 (`local2`) as
+        /// `local0` to `local7`, for those who sort by that.
+        facility_names: FacilityChoice = "linux",
     }
 }
 
@@ -240,6 +265,16 @@ document! {
         /// Where a longer line is cut: between two `characters`, and marked in `json`; or after so many `bytes`, without a
         /// mark there, as memlogd does. Destinations see a mark in any case.
         cut: CutChoice = "characters",
+    }
+}
+
+document! {
+    /// A machine's configuration and `KmsgLogConfig` documents are taken as they are. See `docs/talos.md`.
+    pub struct Talos {
+        /// Take the receiver of the kernel's log from `talos.logging.kernel=` on the kernel's command line
+        /// (`/proc/cmdline`). `auto`: if there is a document of Talos' among the configuration. (On a node where Talos
+        /// itself sends the kernel's log there, each record would come twice.)
+        cmdline: Auto<bool> = "auto",
     }
 }
 
@@ -318,7 +353,12 @@ document! {
         /// The wire format: `json_lines` is one JSON object for each record, in a datagram (UDP) or on a line.
         format: Format = "json_lines",
 
-        /// Text that is added to every record, as it stands here. A tag replaces a field of the same name.
+        /// Which records it gets: `all`; `kernel`, what the kernel logged; or `services`, everything but that.
+        records: RecordsChoice = "all",
+
+        /// Text that is added to every record. A tag replaces a field of the same name. `${hostname}`, `${machine-id}`,
+        /// `${boot-id}`, `${ip}` (the address from which this machine sends to others far away) and `${env:VARIABLE}` are
+        /// replaced by what they are when Ringward starts; `$${` stands for `${`.
         extra_tags as "extraTags": Tags => "none",
 
         /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CaptureParse, CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom,
-    SegmentChoice,
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice,
+    ReadFrom, RecordsChoice, SegmentChoice,
 };
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
@@ -81,6 +81,7 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+    pub facility_names: FacilityChoice,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +132,7 @@ pub struct DestinationConfig {
     pub name: String,
     pub endpoint: Endpoint,
     pub format: Format,
+    pub records: RecordsChoice,
     /// The file's and the command line's, merged. Keys are not empty.
     pub extra_tags: BTreeMap<String, String>,
     /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.

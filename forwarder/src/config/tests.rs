@@ -100,6 +100,40 @@ fn destinations_resolve() {
 }
 
 #[test]
+fn a_destination_says_which_records_it_gets() {
+    let text = "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:2', records: kernel}, {endpoint: 'udp://h:3', records: services}]";
+    let records: Vec<_> = from_text("t.yaml", text).unwrap().destinations.iter().map(|one| one.records).collect();
+    assert_eq!(records, [RecordsChoice::All, RecordsChoice::Kernel, RecordsChoice::Services]);
+    let found = problems("destinations: [{endpoint: 'udp://h:1', records: kernal}]");
+    assert!(found.len() == 1 && found[0].contains("(did you mean `kernel`?)"), "{found:?}");
+}
+
+#[test]
+fn templates_in_tags_are_replaced_or_said_to_be_wrong() {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let text = "destinations: [{endpoint: 'udp://h:1', extraTags: {a: 'x-${hostname}', b: '$${hostname}'}}]";
+    let tags = texts(&["c=${env:PATH}"]);
+    let config = with_flags(text, Overrides { tags, ..Overrides::default() }).unwrap();
+    let tag = |key: &str| config.destinations[0].extra_tags[key].as_str();
+    assert_eq!(
+        (tag("a"), tag("b"), tag("c")),
+        (format!("x-{}", hostname.trim()).as_str(), "${hostname}", std::env::var("PATH").unwrap().as_str())
+    );
+    let text = "destinations: [{endpoint: 'udp://h:1', extraTags: {a: '${host}', b: '${env:RINGWARD_NOT_SET}'}}]";
+    let tags = texts(&["c=${hostname"]);
+    let found = with_flags(text, Overrides { tags, ..Overrides::default() }).unwrap_err();
+    let found: Vec<_> = found.0.iter().map(ToString::to_string).collect();
+    for (found, expected) in found.iter().zip([
+        "--tag: c: `${hostname` has no `}`; accepted: `${NAME}`",
+        "t.yaml:1:51: destinations[0].extraTags.a: `${host}` is unknown",
+        "t.yaml:1:51: destinations[0].extraTags.b: `${env:RINGWARD_NOT_SET}` can't be replaced: the environment has no",
+    ]) {
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
+    }
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
 fn listeners_resolve() {
     let text = "ring: {bytes: 1MiB}\nlisten:\n- {endpoint: 'tcp://[::]:5140', name: nodes, parse: talos, max_line: 64KiB, max_connections: 5}\n\
                 - {endpoint: 'udp://0.0.0.0:5140', receive_buffer: 1MiB}\n- endpoint: tcp://h:0\n- endpoint: tcp://h:0\n";
@@ -318,7 +352,7 @@ fn tags_of_the_command_line_fit_and_a_spill_has_something_to_spill() {
 #[test]
 fn the_state_dir_comes_from_systemd_where_nothing_is_said() {
     let resolved = |state_directory: Option<&str>| {
-        let environment = Environment { state_directory: state_directory.map(str::to_owned) };
+        let environment = Environment { state_directory: state_directory.map(str::to_owned), ..Environment::default() };
         load_sources(&[], &Overrides::default(), &environment, Problems::default())
     };
     assert_eq!(resolved(None).unwrap().config.state_dir, std::path::Path::new("/var/lib/ringward"));

@@ -6,14 +6,14 @@ use anyhow::bail;
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice, ReadFrom,
-    ResolvedConfig,
+    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice,
+    ReadFrom, RecordsChoice, ResolvedConfig,
 };
 use crate::destination::Endpoint;
 use crate::parse::line::LineKind;
 use crate::ring::Ring;
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
-use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
 
@@ -74,7 +74,12 @@ impl Sources {
         if !config.enabled {
             return;
         }
-        let options = KmsgOptions { path: config.kmsg.clone(), boot_id: boot_id.to_owned(), console };
+        let facility_names = match config.facility_names {
+            FacilityChoice::Linux => FacilityNames::Linux,
+            FacilityChoice::Talos => FacilityNames::Talos,
+        };
+        let path = config.kmsg.clone();
+        let options = KmsgOptions { path, boot_id: boot_id.to_owned(), facility_names, console };
         match kmsg::start(options, Arc::clone(ring)) {
             Ok(handle) => {
                 self.parts.push("the kernel log".into());
@@ -93,7 +98,10 @@ impl Sources {
         if config.files.is_empty() {
             return Ok(());
         }
-        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        // One that is down and wants no files must not have them read again from their beginnings.
+        let keeping = config.destinations.iter().filter(|destination| {
+            destination.endpoint != Endpoint::Stdout && destination.records != RecordsChoice::Kernel
+        });
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
