@@ -78,6 +78,7 @@ words! {
     pub enum ParseChoice {
         Auto = "auto",
         Talos = "talos",
+        Logfmt = "logfmt",
         Text = "text",
     }
 }
@@ -324,8 +325,9 @@ document! {
         /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
         /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
         /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
-        /// behind it, of which time, level, message and error are taken out; any other line is text. `text`: text,
-        /// whatever it looks like. Blank lines are skipped, but for `text`.
+        /// behind it, of which time, level, message and error are taken out; any other line is text. `logfmt`: a line of
+        /// `key=value` pairs, as logrus, Kata and Heroku write it, of which `time` or `ts`, `level` and `msg` are taken
+        /// out; any other line is text. `text`: text, whatever it looks like. Blank lines are skipped, but for `text`.
         parse: ParseChoice = "auto",
 
         /// The longest line. A longer one is split there, and the pieces are marked.

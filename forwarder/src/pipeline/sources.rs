@@ -259,6 +259,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
         kind: match config.parse {
             ParseChoice::Auto => LineKind::Auto,
             ParseChoice::Talos => LineKind::Talos,
+            ParseChoice::Logfmt => LineKind::Logfmt,
             ParseChoice::Text => LineKind::Text,
         },
         max_line: config.max_line,
