@@ -87,6 +87,7 @@ words! {
     /// What a captured line is taken for.
     pub enum CaptureParse {
         Talos = "talos",
+        Logfmt = "logfmt",
         Text = "text",
     }
 }
@@ -193,8 +194,8 @@ document! {
         max_line: Bytes = "256KiB",
 
         /// What a captured line is taken for. `text`: text, whatever it looks like. `talos`: an object becomes fields, with
-        /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object); any
-        /// other line is text. See `docs/capture.md`.
+        /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object).
+        /// `logfmt`: so does a line of `key=value` pairs. What does not parse is text. See `docs/capture.md`.
         parse: CaptureParse = "text",
 
         /// Capture standard output and error of every container on this machine.

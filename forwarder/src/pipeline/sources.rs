@@ -248,6 +248,7 @@ fn captured_kind(parse: crate::config::CaptureParse) -> LineKind {
     use crate::config::CaptureParse;
     match parse {
         CaptureParse::Talos => LineKind::Talos,
+        CaptureParse::Logfmt => LineKind::Logfmt,
         CaptureParse::Text => LineKind::Text,
     }
 }
