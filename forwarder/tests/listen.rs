@@ -354,13 +354,15 @@ fn at_a_stop_what_was_sent_is_still_read() {
     datagrams.connect(port("udp://")).unwrap();
     // Its thread sees all of it at once, together with the stop.
     ringward.signal(Signal::STOP);
-    for number in 0..5_000 {
-        writeln!(stream, "line {number}").unwrap();
-        if number % 10 == 0 {
-            datagrams.send(b"datagram").unwrap();
-        }
+    let lines: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
+    stream.write_all(format!("{lines}half a line").as_bytes()).unwrap();
+    for _ in 0..500 {
+        datagrams.send(b"datagram").unwrap();
     }
-    write!(stream, "half a line").unwrap();
+    // What has come is read; what lies with its sender is the sender's.
+    while ringward::sys::unacknowledged_bytes(std::os::fd::AsFd::as_fd(&stream)).unwrap() > 0 {
+        std::thread::yield_now();
+    }
     // A connection that nobody has accepted yet, and whose sender has gone.
     writeln!(TcpStream::connect(port("tcp://")).unwrap(), "another").unwrap();
     go_on_when_it_has_to_stop(ringward.id());
