@@ -25,7 +25,7 @@ pub(super) struct Layouts {
     /// The one that goes next.
     oldest: usize,
     /// The values of the line at hand, in its order.
-    values: Vec<Span>,
+    values: [Span; MOST_MEMBERS],
     /// Numbers of members, needed while a layout is made.
     order: Vec<usize>,
 }
@@ -60,17 +60,24 @@ impl Layouts {
     /// Reads the object at which the scanner stands, if it is like one of those before and ends the text.
     #[inline]
     pub(super) fn read(&mut self, scanner: &Scanner<'_>, members: &mut Members) -> bool {
-        let count = self.kept.len();
-        for turn in 0..count {
-            let number = (self.latest + turn) % count;
-            let layout = &self.kept[number];
-            if layout.find_values(scanner, &mut self.values) {
-                layout.put_members(&self.values, members);
-                self.latest = number;
-                return true;
-            }
+        let Some(latest) = self.kept.get(self.latest) else { return false };
+        if latest.find_values(scanner, &mut self.values) {
+            latest.put_members(&self.values, members);
+            return true;
         }
-        false
+        self.read_other(scanner, members)
+    }
+
+    #[inline(never)]
+    fn read_other(&mut self, scanner: &Scanner<'_>, members: &mut Members) -> bool {
+        let (latest, values) = (self.latest, &mut self.values);
+        let mut others = self.kept.iter().enumerate().filter(|(number, _)| *number != latest);
+        let Some((number, layout)) = others.find(|(_, layout)| layout.find_values(scanner, values)) else {
+            return false;
+        };
+        layout.put_members(values, members);
+        self.latest = number;
+        true
     }
 
     /// Remembers an object that stands in `text` from `start` to the end, and has `members`.
@@ -128,10 +135,9 @@ impl Layout {
 
     /// Whether the scanner stands before an object of this layout, and where its values are.
     #[inline]
-    fn find_values(&self, scanner: &Scanner<'_>, values: &mut Vec<Span>) -> bool {
-        values.clear();
+    fn find_values(&self, scanner: &Scanner<'_>, values: &mut [Span; MOST_MEMBERS]) -> bool {
         let (mut at, mut from) = (scanner.at, 0);
-        for Value { until, is_json } in &self.values {
+        for (Value { until, is_json }, value) in self.values.iter().zip(values) {
             let before = &self.text[from..*until];
             let Some(start) = behind(scanner.text, at, before) else { return false };
             // A text ends at the quote with which the next part begins: it does not fit behind another mark.
@@ -139,14 +145,14 @@ impl Layout {
                 if *is_json { Scanner::short_number(scanner.text, start) } else { Some(scanner.next_mark(start)) };
             let Some(end) = end else { return false };
             // A text that is looked into is far shorter than 4 GiB.
-            values.push(Span { start: start as u32, len: (end - start) as u32 });
+            *value = Span { start: start as u32, len: (end - start) as u32 };
             (at, from) = (end, *until);
         }
         behind(scanner.text, at, &self.text[from..]) == Some(scanner.text.len())
     }
 
     #[inline]
-    fn put_members(&self, values: &[Span], members: &mut Members) {
+    fn put_members(&self, values: &[Span; MOST_MEMBERS], members: &mut Members) {
         members.list.extend(self.members.iter().map(|known| {
             let value = values[known.value];
             let key = Span { start: value.start - known.before, len: known.key_len };
