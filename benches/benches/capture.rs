@@ -36,7 +36,8 @@ fn measure() -> Result<(), String> {
     let rate = 1e9 / best;
     let verdict = if rate >= BAR { "ok" } else { "short" };
     println!("hook {hook}: {best:.0} ns of the reading thread a chunk of {LINE} bytes, {lost} bytes lost");
-    println!("{:.2} M chunks/s of one core   bar: {:.2} M   {verdict}", rate / 1e6, BAR / 1e6);
+    let bytes = rate * LINE as f64;
+    println!("{:.2} M chunks/s, {:.0} MB/s of one core   bar: {:.2} M   {verdict}", rate / 1e6, bytes / 1e6, BAR / 1e6);
     Ok(())
 }
 

@@ -296,13 +296,13 @@ fn destinations(criterion: &mut Criterion) {
         }
         group.finish();
     }
-    for (name, _, ways) in &ways {
-        compare(name, ways, input.records);
+    for (name, encoded, ways) in &ways {
+        compare(name, ways, input.records, encoded.total_bytes());
     }
 }
 
 /// Prints what a record costs each way, and the first way's time as a part of it.
-fn compare(name: &str, ways: &[Way<'_>], records: u64) {
+fn compare(name: &str, ways: &[Way<'_>], records: u64, bytes: u64) {
     let mut best = vec![Duration::MAX; ways.len()];
     for _ in 0..ROUNDS {
         for (best, (_, run)) in best.iter_mut().zip(ways) {
@@ -317,7 +317,10 @@ fn compare(name: &str, ways: &[Way<'_>], records: u64) {
             ("udp", "destination, segment: pad") => "   bar: 3.0",
             _ => "",
         };
-        println!("{name:<4} {way:<28} {ns:>8.1} ns a record  {:>6.2} M/s  {ratio:>5.2} x raw{bar}", 1000.0 / ns);
+        let (rate, speed) = (1000.0 / ns, bytes as f64 / took.as_nanos() as f64);
+        println!(
+            "{name:<4} {way:<28} {ns:>8.1} ns a record  {rate:>6.2} M/s {speed:>6.2} GB/s  {ratio:>5.2} x raw{bar}"
+        );
     }
 }
 

@@ -17,18 +17,15 @@ fn encode_batch(criterion: &mut Criterion) {
         let mut lines = encoder();
         let (mut out, mut ends) = (Vec::new(), Vec::new());
         lines.encode_batch(batch, 0..batch.record_count(), &mut out, &mut ends);
-        let units = [Throughput::Elements(RECORDS), Throughput::Bytes(out.len() as u64)];
-        for (unit, throughput) in ["records", "bytes"].into_iter().zip(units) {
-            let mut group = criterion.benchmark_group(format!("json_lines/{name}"));
-            group.throughput(throughput);
-            group.bench_function(unit, |bencher| {
-                bencher.iter(|| {
-                    out.clear();
-                    ends.clear();
-                    lines.encode_batch(black_box(batch), 0..batch.record_count(), &mut out, &mut ends)
-                });
+        let mut group = criterion.benchmark_group("json_lines");
+        group.throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: out.len() as u64 });
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                ends.clear();
+                lines.encode_batch(black_box(batch), 0..batch.record_count(), &mut out, &mut ends)
             });
-        }
+        });
     }
 }
 

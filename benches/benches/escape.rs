@@ -41,7 +41,8 @@ fn escape(criterion: &mut Criterion) {
         for size in SIZES {
             let input = make(size);
             let mut group = criterion.benchmark_group(format!("escape/{name}/{size}"));
-            group.throughput(Throughput::Bytes(input.len() as u64));
+            // A text is what a record has.
+            group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: input.len() as u64 });
             let mut out = Vec::with_capacity(8 * SIZES[SIZES.len() - 1]);
             let mut bench = |name: &str, write: &mut dyn FnMut(&[u8], &mut Vec<u8>)| {
                 group.bench_function(name, |bencher| {

@@ -44,6 +44,9 @@ pub const TALOS_OBJECT: &str = r#"{"caller":"mvcc/kvstore_compaction.go:57","com
 /// What the service itself prints, by zap.
 pub const SERVICE_JSON: &str = r#"{"level":"info","ts":"2021-10-19T14:53:05.815Z","caller":"mvcc/kvstore_compaction.go:57","msg":"finished scheduled compaction of the store at a revision","compact-revision":34567,"took":"21.041639ms"}"#;
 
+/// What Kata's runtime prints, by logrus.
+pub const LOGFMT: &str = r#"time="2020-02-21T10:31:27.810781647Z" level=info msg="release sandbox" arch=amd64 command=state container=7cdd31660d8705facdadeb8598d2c0bd008e8142c54e3b3069abd392c8d58997 name=kata-runtime pid=14314 source=virtcontainers subsystem=sandbox"#;
+
 /// `line`, as often as a stage handles records, with newlines.
 pub fn lines(line: &str) -> Vec<u8> {
     format!("{line}\n").repeat(RECORDS as usize).into_bytes()

@@ -11,7 +11,8 @@ use ringward::source::framer::{Framed, Framer};
 
 use crate::RECORDS;
 use crate::inputs::{
-    CYRILLIC, LINE, SERVICE_JSON, TALOS_OBJECT, batch, batches, container, encoder, escaped, fill, lines, plain, text,
+    CYRILLIC, LINE, LOGFMT, SERVICE_JSON, TALOS_OBJECT, batch, batches, container, encoder, escaped, fill, lines,
+    plain, text,
 };
 
 /// A stage that can be run again and again.
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Stage> {
     stages.push(parse("object, passed on", LineKind::Auto, TALOS_OBJECT));
     stages.push(parse("service's JSON", LineKind::Talos, SERVICE_JSON));
     stages.push(parse("service's text", LineKind::Talos, &plain()));
+    stages.push(parse("logfmt", LineKind::Logfmt, LOGFMT));
     stages.push(build());
     for cursors in [1, 4, 16] {
         stages.push(ring(cursors));

@@ -5,6 +5,9 @@
 //! pipelines, `kubectl exec`) have pipes of their own, which are not container output. User space confirms,
 //! names or rejects what is registered here.
 //!
+//! A container that shares the host's mount namespace is known by its pid namespace: by whatever its pid 1 executes,
+//! since one pid namespace can't be told from a later one of the same number. What is a target already stays that.
+//!
 //! OCI hooks run in the namespace before the container's program does. They are told apart by who starts them:
 //! runc and crun fork them from the process that becomes the container's, so their parent is in the namespace
 //! already, while the container's program has the runtime for a parent. A hook that enters the namespace from outside
@@ -36,19 +39,15 @@ fn on_exec() -> Option<()> {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task() };
     let (inum, sequence) = kernel::mount_namespace(task)?;
-    if inum == setting!(host_mnt_inum) || setting!(register_at_exec) == 0 {
+    if setting!(register_at_exec) == 0 {
         return None;
     }
-    if kernel::parent_task(task).and_then(kernel::mount_namespace).is_some_and(|(_, parents)| parents == sequence) {
+    let first_of = kernel::first_of_pid_namespace(task)?;
+    if inum != setting!(host_mnt_inum) {
+        first_in_mount_namespace(task, sequence, first_of)?;
+    } else if first_of == 0 {
         return None;
     }
-    let any = Namespaces { mount: sequence, first_of: 0 };
-    let own = Namespaces { mount: sequence, first_of: kernel::first_of_pid_namespace(task)? };
-    if SEEN_NAMESPACES.insert(own, 1, u64::from(BPF_NOEXIST)).is_err() {
-        return None;
-    }
-    // Who enters the namespace once its pid 1 runs is a session (`docker exec`), not the container.
-    let _ = SEEN_NAMESPACES.insert(any, 1, 0);
     let scratch = SCRATCH.get_ptr_mut(Scratch::Exec as u32)?;
     // SAFETY: this CPU's buffer of this program; an ExecRecord is far smaller than its data.
     let (header, record) = unsafe { (&mut (*scratch).header, &mut *(&raw mut (*scratch).data).cast::<ExecRecord>()) };
@@ -87,6 +86,20 @@ fn on_exec() -> Option<()> {
         count_missed(Missed::Record);
     }
     None
+}
+
+/// Something where the task is the first of its kind in its mount namespace, and not started from within it.
+#[inline(always)]
+fn first_in_mount_namespace(task: u64, sequence: u64, first_of: u64) -> Option<()> {
+    if kernel::parent_task(task).and_then(kernel::mount_namespace).is_some_and(|(_, parents)| parents == sequence) {
+        return None;
+    }
+    let own = Namespaces { mount: sequence, first_of };
+    SEEN_NAMESPACES.insert(own, 1, u64::from(BPF_NOEXIST)).ok()?;
+    // Who enters the namespace once its pid 1 runs is a session (`docker exec`), not the container.
+    let any = Namespaces { mount: sequence, first_of: 0 };
+    let _ = SEEN_NAMESPACES.insert(any, 1, 0);
+    Some(())
 }
 
 /// Makes descriptor `fd` a target where it is a pipe or terminal: its key, target id (0: none) and kind.

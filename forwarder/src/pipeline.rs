@@ -20,14 +20,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::{
-    CutChoice, DestinationConfig, EntryChoice, IoChoice, MemlogdConfig, ResolvedConfig, SegmentChoice,
+    CutChoice, DestinationConfig, EntryChoice, IoChoice, MemlogdConfig, RecordsChoice, ResolvedConfig, SegmentChoice,
 };
 use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
 use crate::ring::spill::{Spill, SpillOptions};
-use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits};
+use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits, Selection};
 use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
 use crate::view::EntryFormat;
@@ -379,6 +379,13 @@ impl Spills {
 
 fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: Option<&StateDir>) -> ReaderOptions {
     let mut options = ReaderOptions::new(&destination.name);
+    options.selection = match destination.records {
+        RecordsChoice::All => Selection::All,
+        RecordsChoice::Kernel => Selection::Kernel,
+        RecordsChoice::Services => Selection::Services,
+    };
+    // Who passes over files and what is sent must not have them run away from those that want them.
+    options.sets_pace = options.selection != Selection::Kernel;
     options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
     // Whoever reads stdout now is not who read it before.
     if let Some(state) = state.filter(|_| destination.endpoint != Endpoint::Stdout) {

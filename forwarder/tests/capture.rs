@@ -148,6 +148,10 @@ fn every_way_of_writing_is_captured_or_counted() {
     bench.run("long", &["emit", "line", "65536"]);
     assert_eq!(bench.only("long").msg.as_bytes(), numbered::line(0, 65536));
 
+    let object = r#"{"msg":"m","stream":"mine"}"#;
+    bench.run("object", &["echo", object]);
+    assert_eq!(bench.only("object").msg, object);
+
     let binary = bench.run("binary", &["emit", "binary"]).stdout;
     assert_eq!(bench.only("binary").msg, String::from_utf8_lossy(&binary).trim_end_matches('\n'));
 
@@ -176,6 +180,49 @@ fn accounted(bench: &Bench, name: &str, written: u64) -> Vec<Record> {
     let sum = total(&records.iter().collect::<Vec<_>>());
     assert_eq!(sum, written, "{name}: {} delivered and {lost} reported lost", sum - lost);
     records
+}
+
+#[test]
+fn objects_become_fields_where_that_is_asked_for() {
+    let Some(_machine) = Machine::claim() else { return };
+    let folder = harness::folder();
+    let file = folder.path().join("parse.yaml");
+    std::fs::write(&file, "capture: {parse: talos}\n").unwrap();
+    let bench = Bench::start(&["--config", &file.display().to_string()]);
+    let object = r#"{"level":"warn","ts":1.5,"msg":"whole","n":{"b":1,"a":2},"stream":"its own","talos-service":"no"}"#;
+    let script =
+        format!("echo '{object}'; echo; echo '{{\"not\": json'; echo 'behind text: {{\"n\":7}}'; printf '{object}'");
+    bench.run("objects", &["sh", "-c", &script]);
+    let records = bench.receiver.wait_for("objects", PATIENCE, |records| records.len() >= 5);
+    let messages = records.iter().map(|record| record.msg.as_str()).collect::<Vec<_>>();
+    assert_eq!(messages, ["whole", "", r#"{"not": json"#, "behind text:", "whole"]);
+    for record in [&records[0], &records[4]] {
+        let text = |key| record.text(key);
+        assert_eq!((text("talos-level"), text("talos-time")), ("warn", "1970-01-01T00:00:01.5Z"));
+        assert_eq!(record.fields["n"], serde_json::json!({"a": 2, "b": 1}));
+        // What Ringward knows stands: nobody passes itself off as somebody else.
+        assert_eq!((record.stream.as_str(), record.partial), ("stdout", false));
+    }
+    assert_eq!(records[3].fields["n"], 7);
+    bench.end();
+}
+
+#[test]
+fn an_echo_is_reported_and_an_excluded_container_is_silent() {
+    let Some(_machine) = Machine::claim() else { return };
+    let folder = harness::folder();
+    let file = folder.path().join("exclude.yaml");
+    std::fs::write(&file, "capture: {exclude: ['quiet-*']}\n").unwrap();
+    let bench = Bench::start(&["--config", &file.display().to_string()]);
+    bench.run("quiet-one", &["echo", "nobody hears this"]);
+    let sent = r#"{"container":"echoing","msg":"m","talos-service":"echoing","talos-time":"2026-01-01T00:00:00Z"}"#;
+    bench.run("echoing", &["sh", "-c", &format!("for i in $(seq 100); do echo '{sent}'; done")]);
+    bench.receiver.wait_for("echoing", PATIENCE, |records| records.len() >= 100);
+    let reports = bench.receiver.wait_for("ringward", PATIENCE, |records| !records.is_empty());
+    assert_eq!(reports.len(), 1, "{:?}", messages(&reports));
+    assert!(reports[0].msg.contains("an echo: echoing prints what Ringward sends"), "{}", reports[0].msg);
+    assert_eq!(bench.receiver.with(|records| records.iter().filter(|r| r.service == "quiet-one").count()), 0);
+    bench.end();
 }
 
 #[test]
@@ -280,6 +327,19 @@ fn containers_of_docker_podman_and_bare_runc_are_named() {
         assert_eq!(seen, [("stderr", "err"), ("stdout", "out")], "{name}; all that came: {all:?}");
         assert!(!records[0].text("container").is_empty(), "{name} has no container id: {:?}", records[0].fields);
     }
+    // Chrooted in the host's mount namespace, by a runtime that is told so: only the pid namespace is its own.
+    let sharing = |specification: &mut serde_json::Value| {
+        specification["linux"]["namespaces"] = serde_json::json!([{"type": "pid"}]);
+        for key in ["maskedPaths", "readonlyPaths"] {
+            specification["linux"][key] = serde_json::json!([]);
+        }
+        let proc = serde_json::json!({"destination": "/proc", "type": "proc", "source": "proc"});
+        specification["mounts"] = serde_json::json!([proc]);
+        specification.as_object_mut().unwrap().remove("hostname");
+    };
+    runc.run_with("by-pid-alone", &["sh", "-c", "echo out; exec echo again"], sharing).finish().succeeded();
+    let records = receiver.wait_for("by-pid-alone", PATIENCE, |records| records.len() >= 2);
+    assert_eq!(messages(&records), [r#"by-pid-alone/stdout: "out""#, r#"by-pid-alone/stdout: "again""#]);
     ringward.stop();
 }
 

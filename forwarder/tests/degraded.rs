@@ -17,7 +17,7 @@ fn log_of(prefix: &[&str], arguments: &[&str]) -> Vec<String> {
     command.args(&prefix[1..]).arg(env!("CARGO_BIN_EXE_ringward")).arg("run").args(arguments).env("NO_COLOR", "1");
     let mut daemon = Daemon::spawn(&mut command);
     let ready =
-        daemon.wait_for(Duration::from_secs(20), |line| line.contains("ready: ") || line.contains("ringward: error"));
+        daemon.wait_for(Duration::from_secs(60), |line| line.contains("ready: ") || line.contains("ringward: error"));
     let log = daemon.log();
     daemon.stop(Duration::from_secs(10));
     assert!(ready.is_some(), "neither ready nor an error:\n{}", log.join("\n"));

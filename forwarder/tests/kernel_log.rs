@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringward::record::{FieldValue, Flags, Origin};
 use ringward::ring::{Cursor, ReaderOptions, Ring, RingLimits};
-use ringward::source::kmsg::{KmsgOptions, start};
+use ringward::source::kmsg::{FacilityNames, KmsgOptions, start};
 
 struct Seen {
     body: String,
@@ -35,7 +35,12 @@ fn open() -> (ringward::source::kmsg::KmsgHandle, Cursor) {
     std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n").expect("tests run as root");
     let ring = Ring::new(RingLimits { bytes: 1 << 30, records: u64::MAX }, 1);
     let cursor = ring.reader(ReaderOptions::new("test"));
-    let options = KmsgOptions { path: PathBuf::from("/dev/kmsg"), boot_id: "b".into(), console: None };
+    let options = KmsgOptions {
+        path: PathBuf::from("/dev/kmsg"),
+        boot_id: "b".into(),
+        facility_names: FacilityNames::Linux,
+        console: None,
+    };
     (start(options, ring).expect("/dev/kmsg can be opened"), cursor)
 }
 
@@ -48,7 +53,7 @@ fn every_level_and_facility_comes_out_with_its_fields() {
         kmsg.write_all(format!("<{priority}>{mark} {priority}\n").as_bytes()).unwrap();
     }
     let mut seen = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline && !seen.iter().any(|one: &Seen| one.body == format!("{mark} 191\n")) {
         collect(&mut cursor, &mut seen);
         std::thread::yield_now();
@@ -61,12 +66,74 @@ fn every_level_and_facility_comes_out_with_its_fields() {
         assert_eq!(one.body, format!("{mark} {priority}\n"));
         let field = |name: &str| one.fields.iter().find(|(key, _)| key == name).unwrap().1.clone();
         assert_eq!(field("priority"), levels[priority % 8]);
-        assert_eq!(field("facility"), ringward::source::kmsg::facility_name(priority as u32 / 8));
+        assert_eq!(field("facility"), FacilityNames::Linux.name(priority as u32 / 8));
         assert!(field("clock").parse::<u64>().is_ok());
     }
     let sequence = |one: &Seen| one.fields.iter().find(|(key, _)| key == "seq").unwrap().1.parse::<u64>().unwrap();
     assert!(seen.iter().map(sequence).is_sorted_by(|a, b| a + 1 == *b), "no record twice, none missing");
     assert!(seen.iter().all(|one| one.flags.is_empty()));
+}
+
+/// Talos' documents as the configuration: the kernel's records go to one receiver, all others to the other.
+#[test]
+fn documents_of_talos_share_records_out() {
+    // A storm of another test's would overrun the kernel's log.
+    let Some(_machine) = harness::Machine::share() else { return };
+    std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n").expect("tests run as root");
+    let [services, kernel] = [(); 2].map(|()| harness::receiver::Receiver::tcp().unwrap());
+    let folder = harness::folder();
+    let config = folder.path().join("talos.yaml");
+    let text = format!(
+        "machine:\n  logging:\n    destinations:\n      - endpoint: {}/\n        format: json_lines\n        \
+         extraTags: {{rack: 07}}\n---\napiVersion: v1alpha1\nkind: KmsgLogConfig\nname: remote-log\nurl: {}/\n---\n\
+         listen: [{{endpoint: 'tcp://127.0.0.1:0', parse: talos, name: machined}}]\n\
+         kernel: {{console_tracepoint: false, facility_names: talos}}\ncapture: {{containers: false}}\ntalos: {{cmdline: false}}\n",
+        services.url(),
+        kernel.url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let arguments = ["--config", config.to_str().unwrap()];
+    let ringward = harness::ringward::Ringward::start(&arguments);
+    let ready = ringward.said("what is sent to tcp://");
+    let address = ready.split("what is sent to tcp://").nth(1).unwrap().split([' ', ',']).next().unwrap();
+    let mut peer = std::net::TcpStream::connect(address).unwrap();
+    let mark = format!("ringward-talos-{}", std::process::id());
+    let mut kmsg = std::fs::OpenOptions::new().write(true).open("/dev/kmsg").unwrap();
+    for number in 0..100 {
+        peer.write_all(format!("{mark} {number} {{\"level\":\"warn\"}}\n").as_bytes()).unwrap();
+        kmsg.write_all(format!("<{}>{mark} {number}\n", (16 << 3) + 3).as_bytes()).unwrap();
+    }
+    let of_mark = |seen: &[harness::receiver::Record]| -> Vec<harness::receiver::Record> {
+        seen.iter().filter(|one| one.msg.starts_with(&mark)).cloned().collect()
+    };
+    for receiver in [&services, &kernel] {
+        assert!(receiver.wait(harness::PATIENCE, |seen| of_mark(seen).len() >= 100), "{:?}", ringward.log());
+    }
+    let (stopped, state) = ringward.stop_keeping_state();
+    assert!(stopped.status.success(), "{stopped:?}");
+    // After a restart the kernel's log is not sent again.
+    let ringward = harness::ringward::Ringward::start_in(state, &arguments);
+    kmsg.write_all(format!("<131>{mark} last\n").as_bytes()).unwrap();
+    let last = format!("{mark} last\n");
+    assert!(kernel.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg == last)), "{:?}", ringward.log());
+    ringward.stop();
+    services.with(|seen| {
+        assert_eq!(of_mark(seen).len(), 100);
+        assert!(seen.iter().all(|one| one.text("rack") == "07" && !one.fields.contains_key("seq")));
+        assert!(of_mark(seen).iter().all(|one| one.service == "machined" && one.text("talos-level") == "warn"));
+    });
+    kernel.with(|seen| {
+        let ours = of_mark(seen);
+        assert_eq!(ours.len(), 101, "none twice");
+        assert!(ours.iter().all(|one| one.text("facility") == "local5" && one.text("talos-level") == "error"));
+        let is_as_talos_writes_it = |one: &harness::receiver::Record| {
+            let keys: Vec<&str> = one.fields.keys().map(String::as_str).collect();
+            keys == ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"]
+        };
+        assert!(ours.iter().all(is_as_talos_writes_it), "{ours:?}");
+        assert!(seen.iter().all(|one| !one.fields.contains_key("talos-service")));
+    });
+    assert!(services.broken().is_empty() && kernel.broken().is_empty());
 }
 
 /// While the forwarder is stopped the kernel's log is overrun; the eBPF rings keep the texts, and they fill the gap.
@@ -92,7 +159,9 @@ fn a_storm_that_overruns_the_log_is_recovered_or_reported() {
     ringward.signal(rustix::process::Signal::CONT);
     write(STORM);
     let last = format!("{mark} {STORM:06}");
-    assert!(receiver.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg.starts_with(&last))));
+    let came = receiver.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg.starts_with(&last)));
+    let seen = receiver.with(|seen| seen.iter().rev().take(5).map(|one| format!("{one:?}")).collect::<Vec<_>>());
+    assert!(came, "of {} the last are\n{}\n{}", receiver.with(Vec::len), seen.join("\n"), ringward.log().join("\n"));
     let stopped = ringward.stop();
     let (numbers, recovered, lost) = receiver.with(|seen| {
         let ours = seen.iter().filter(|one| one.msg.starts_with(&mark));

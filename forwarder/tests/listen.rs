@@ -318,6 +318,32 @@ fn lines_of_any_kind() {
 }
 
 #[test]
+fn pairs_become_fields_and_what_is_none_stays_text() {
+    let receiver = Receiver::tcp().unwrap();
+    let config = config("listen: [{endpoint: 'tcp://127.0.0.1:0', parse: logfmt, name: kata}]");
+    let ringward = Ringward::start(
+        &[&ALONE[..], &["--config", config.path().to_str().unwrap(), "--to", &receiver.url()]].concat(),
+    );
+    let mut sender = TcpStream::connect(address(&ringward)).unwrap();
+    let lines = br#"time="2020-02-21T10:31:27.810781647Z" level=warning msg="a \"b\"\xff" pid=14314 source=agent retry
+source=agenttime="2020-02-21T10:31:27.8Z" level=error
+level=error msg="cut of"#;
+    sender.write_all(lines).unwrap();
+    drop(sender);
+    assert!(receiver.wait(PATIENCE, |records| records.len() == 3));
+    assert!(ringward.stop().status.success());
+    let records = receiver.with(Clone::clone);
+    let first = &records[0];
+    assert_eq!((first.msg.as_str(), first.service.as_str()), ("a \"b\"\u{fffd}", "kata"));
+    assert_eq!(first.text("talos-time"), "2020-02-21T10:31:27.810781647Z");
+    assert_eq!((first.text("talos-level"), first.text("source")), ("warn", "agent"));
+    assert_eq!((&first.fields["pid"], &first.fields["retry"]), (&14314.into(), &true.into()));
+    let glued = "source=agenttime=\"2020-02-21T10:31:27.8Z\" level=error";
+    assert_eq!((records[1].msg.as_str(), records[1].text("talos-level")), (glued, "info"));
+    assert_eq!((records[2].msg.as_str(), records[2].partial), ("level=error msg=\"cut of", true));
+}
+
+#[test]
 fn at_a_stop_what_was_sent_is_still_read() {
     let receiver = Receiver::tcp().unwrap();
     let ringward = start(&["--listen", "tcp://127.0.0.1:0", "--listen", "udp://127.0.0.1:0", "--to", &receiver.url()]);
@@ -328,13 +354,15 @@ fn at_a_stop_what_was_sent_is_still_read() {
     datagrams.connect(port("udp://")).unwrap();
     // Its thread sees all of it at once, together with the stop.
     ringward.signal(Signal::STOP);
-    for number in 0..5_000 {
-        writeln!(stream, "line {number}").unwrap();
-        if number % 10 == 0 {
-            datagrams.send(b"datagram").unwrap();
-        }
+    let lines: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
+    stream.write_all(format!("{lines}half a line").as_bytes()).unwrap();
+    for _ in 0..500 {
+        datagrams.send(b"datagram").unwrap();
     }
-    write!(stream, "half a line").unwrap();
+    // What has come is read; what lies with its sender is the sender's.
+    while ringward::sys::unacknowledged_bytes(std::os::fd::AsFd::as_fd(&stream)).unwrap() > 0 {
+        std::thread::yield_now();
+    }
     // A connection that nobody has accepted yet, and whose sender has gone.
     writeln!(TcpStream::connect(port("tcp://")).unwrap(), "another").unwrap();
     go_on_when_it_has_to_stop(ringward.id());

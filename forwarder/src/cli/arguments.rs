@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Overrides;
 
@@ -33,6 +33,8 @@ Examples:
       Does this configuration hold, and what does it mean?
   ringward doctor
       What does this machine allow, and how to get what is missing?
+  ringward encode --as talos-service --service etcd
+      What would be sent of the lines on standard input?
 
 Exit codes:
   0  it ended in order (run: it was told to stop)
@@ -77,6 +79,10 @@ pub enum Command {
     /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in
     /// the container or unit, that will run Ringward.
     Doctor(Doctor),
+    /// Say what would be sent: lines or kernel records on standard input, json_lines on standard output
+    ///
+    /// Parses and encodes as `run` does, and opens nothing. What was read is answered before more is read.
+    Encode(Encode),
     /// Take the place of LinuxKit's memlogd, with its flags
     #[command(disable_help_flag = true)]
     Memlogd(Go),
@@ -119,6 +125,61 @@ pub struct Doctor {
     /// Print JSON: an array of objects with name, status, found and advice
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Encode {
+    /// What standard input holds
+    #[arg(long = "as", value_name = "KIND")]
+    pub kind: EncodeKind,
+
+    /// The service's name: `talos-service`
+    #[arg(long, value_name = "NAME", required_if_eq("kind", "talos-service"))]
+    pub service: Option<String>,
+
+    /// When the machine was started, as 2021-11-26T16:53:15.073050981Z: kernel records count from there
+    #[arg(long, value_name = "RFC3339", required_if_eq("kind", "kmsg"), value_parser = Time::parse)]
+    pub boot_time: Option<Time>,
+
+    /// The time of what has no time of its own; without it, when it was read
+    #[arg(long, value_name = "RFC3339", value_parser = Time::parse)]
+    pub now: Option<Time>,
+
+    /// The names of kernel records' facilities: Linux' by default
+    #[arg(long, value_name = "NAMES")]
+    pub facility_names: Option<FacilityKind>,
+
+    /// Add a tag, as server=s03-rack07 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub tag: Vec<String>,
+}
+
+/// What `ringward encode` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EncodeKind {
+    /// The output of a service, as Talos reads it: JSON, text with JSON behind it, or text
+    TalosService,
+    /// Records of /dev/kmsg with their dictionaries, separated by a NUL or a blank line
+    Kmsg,
+}
+
+/// Whose names facilities have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FacilityKind {
+    Linux,
+    Talos,
+}
+
+/// A point in time, in ns since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time(pub i64);
+
+impl Time {
+    fn parse(text: &str) -> Result<Self, String> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| "this is no time as 2021-11-26T16:53:15Z".to_owned())?;
+        let far = |_| "this is too far from now".to_owned();
+        i64::try_from(time.as_nanosecond()).map(Self).map_err(far)
+    }
 }
 
 /// Flags in the way of Go's programs: `-h` shows them.
@@ -225,7 +286,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_are_accepted() {
         let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
-        assert_eq!(examples.len(), 7);
+        assert_eq!(examples.len(), 8);
         for example in examples {
             let parsed = Arguments::try_parse_from(example.split_whitespace());
             assert!(parsed.is_ok(), "{example}: {parsed:?}");

@@ -4,14 +4,15 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, FilesConfig, Loaded, ResolvedConfig, SegmentChoice};
+use crate::config::{DestinationConfig, FilesConfig, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
-    super::print(&summary(&loaded.config, verbose, paint)?)
+    super::print(&summary(loaded, verbose, paint)?)
 }
 
-fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
+fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::fmt::Error> {
+    let Loaded { config, warnings: _, ignored } = loaded;
     let mut out = String::new();
     writeln!(out, "{}", paint.bold("The configuration holds."))?;
     writeln!(out)?;
@@ -58,6 +59,13 @@ fn summary(config: &ResolvedConfig, verbose: bool, paint: Paint) -> Result<Strin
             writeln!(out, "  {key:<26} {value}")?;
         }
     }
+    if verbose && !ignored.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold("ignores, of Talos' documents"))?;
+        for key in ignored {
+            writeln!(out, "  {key}")?;
+        }
+    }
     Ok(out)
 }
 
@@ -85,6 +93,11 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
         write!(out, " ({})", destination.name)?;
     }
     write!(out, ", {}", destination.format)?;
+    match destination.records {
+        RecordsChoice::All => {}
+        RecordsChoice::Kernel => write!(out, ", only the kernel's records")?,
+        RecordsChoice::Services => write!(out, ", all but the kernel's records")?,
+    }
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         write!(out, ", tagged {}", tags.join(" "))?;
@@ -140,6 +153,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("capture.hold", bytes(capture.hold_bytes)),
         ("kernel.kmsg", kernel.kmsg.display().to_string()),
         ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
+        ("kernel.facility_names", kernel.facility_names.to_string()),
     ];
     if let Some(memlogd) = memlogd {
         settings.extend([

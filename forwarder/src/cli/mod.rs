@@ -7,6 +7,7 @@
 mod arguments;
 mod check;
 pub mod doctor;
+mod encode;
 mod entry;
 mod go_flags;
 mod kmsg;
@@ -23,8 +24,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{Loaded, Problems};
-use arguments::{Arguments, Command, Configured};
+use crate::config::{Loaded, Overrides, Problems};
+use arguments::{Arguments, Command, Configured, Encode};
 use linuxkit::Program;
 use paint::Paint;
 
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
+        Command::Encode(arguments) => encode(&arguments),
         Command::Memlogd(go) => return Program::Memlogd.run(&go.words),
         Command::Logread(go) => return Program::Logread.run(&go.words),
         Command::Logwrite(go) => return Program::Logwrite.run(&go.words),
@@ -127,6 +129,27 @@ fn with_config(configured: &Configured, command: impl FnOnce(Loaded, Paint) -> a
     match command(loaded, Paint::stdout()) {
         Ok(()) => Ended::Well,
         Err(error) => Ended::Failed(error),
+    }
+}
+
+/// The tags are read as those of `run` are.
+fn encode(arguments: &Encode) -> Ended {
+    let overrides = Overrides { tags: arguments.tag.clone(), ..Overrides::default() };
+    let loaded = crate::config::load(&[], &overrides, &crate::config::Environment::of_process());
+    let mut problems = encode::check(arguments).err().unwrap_or_default();
+    match loaded {
+        Ok(Loaded { mut config, .. }) if problems.is_empty() => {
+            let tags = config.destinations.pop().map(|destination| destination.extra_tags).unwrap_or_default();
+            match encode::encode(arguments, tags) {
+                Ok(()) => Ended::Well,
+                Err(error) => Ended::Failed(error),
+            }
+        }
+        Ok(_) => Ended::Misconfigured(problems),
+        Err(more) => {
+            problems.0.extend(more.0);
+            Ended::Misconfigured(problems)
+        }
     }
 }
 

@@ -31,6 +31,8 @@ const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
 const LISTEN_SCHEMES: &[&str] = &["udp", "tcp"];
 
 impl Endpoint {
+    /// Endpoints that connect.
+    pub const URLS: &str = "udp://HOST:PORT or tcp://HOST:PORT (an IPv6 host in brackets, as tcp://[::1]:5044)";
     pub const ACCEPTED: &str =
         "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
 

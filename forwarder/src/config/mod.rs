@@ -1,21 +1,24 @@
 //! The configuration: files and flags in, a [`ResolvedConfig`] out, or everything that is wrong with it.
 //!
 //! ```text
-//!  file, stdin ──► source (text) ──► yaml (tree with places) ──► raw (schema) ─┐
-//!                                                                              ├─► resolve ──► ResolvedConfig
-//!  flags ──────────────────────────► overrides ──────────────────────────────┘
+//!  file, stdin ──► source (text) ──► yaml (tree with places) ─┬─► raw (schema) ─┐
+//!                                                             └─► talos ────────┼─► resolve ──► ResolvedConfig
+//!  flags ──────────────────────────► overrides ────────────────────────────────┘
 //! ```
 //!
 //! Raw is what was said, resolved is what it means. Later files are laid over earlier ones, and flags over files: a
-//! single value is replaced, lists grow. Nothing is opened but the configuration files themselves. Every problem is
-//! found before any is reported, each with its place, its key and what would be accepted.
+//! single value is replaced, lists grow. Nothing is opened but the configuration files themselves, the kernel's command
+//! line (`talos`), and what templates in tags ask for. Every problem is found before any is reported, each with its place,
+//! its key and what would be accepted.
 //!
 //! The schema in `raw.rs` is described once: its doc comments and defaults are also the reference page
 //! ([`reference`]). A file may hold several YAML documents; each is a configuration of its own, laid over the one before.
 
+mod destination;
 mod document;
 mod endpoint;
 mod error;
+mod host;
 mod listen;
 mod overrides;
 mod raw;
@@ -24,15 +27,22 @@ mod resolve;
 mod resolved;
 mod source;
 mod suggest;
+mod talos;
+mod template;
 pub mod units;
 mod value;
 mod yaml;
 
+pub use destination::MAX_DATAGRAM;
 pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
+pub use host::Host;
 pub use overrides::Overrides;
-pub use raw::{CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice};
-pub use resolve::{Environment, MAX_DATAGRAM};
+pub use raw::{
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice,
+    ReadFrom, RecordsChoice, SegmentChoice,
+};
+pub use resolve::Environment;
 pub use resolved::{
     CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
     RetryConfig, RingConfig, SpillConfig,
@@ -40,6 +50,7 @@ pub use resolved::{
 pub use source::{MAX_FILE_BYTES, Source};
 
 use raw::Raw;
+use talos::TalosDocuments;
 use value::Value;
 
 /// Reads the configuration files at `paths` (`-` is standard input) and lays the command line over them.
@@ -64,6 +75,8 @@ pub struct Loaded {
     pub config: ResolvedConfig,
     /// Sentences that begin with their place.
     pub warnings: Vec<String>,
+    /// Place and key of what stands in documents of Talos' and means nothing here.
+    pub ignored: Vec<String>,
 }
 
 fn load_sources(
@@ -74,6 +87,7 @@ fn load_sources(
 ) -> Result<Loaded, Problems> {
     let mut raw = Raw::default();
     let mut warnings = Vec::new();
+    let mut talos = TalosDocuments::default();
     for source in sources {
         let documents = match yaml::parse(&source.name, &source.text) {
             Ok(documents) => documents,
@@ -86,15 +100,19 @@ fn load_sources(
             warnings.push(format!("{}: says nothing: everything it could set keeps its default", source.name));
         }
         for document in documents {
+            let Some(document) = talos.take(document, &mut problems) else { continue };
             if let Some(read) = Raw::read(&document, "", &mut problems) {
                 raw.overlay(read);
             }
         }
     }
+    warnings.append(&mut talos.warnings);
+    let ignored = std::mem::take(&mut talos.ignored);
+    talos.add_to(&mut raw, &environment.cmdline, &mut problems);
     let (from_flags, for_all) = overrides.read(&mut problems);
     raw.overlay(from_flags);
     let config = resolve::resolve(raw, &for_all, environment, problems)?;
-    Ok(Loaded { config, warnings })
+    Ok(Loaded { config, warnings, ignored })
 }
 
 /// The configuration that one text stands for, without flags: what [`load`] does, for text that is in memory already.

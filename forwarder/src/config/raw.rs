@@ -9,6 +9,7 @@ use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
 words! {
@@ -40,6 +41,23 @@ words! {
 }
 
 words! {
+    /// Which records a destination gets.
+    pub enum RecordsChoice {
+        All = "all",
+        Services = "services",
+        Kernel = "kernel",
+    }
+}
+
+words! {
+    /// Whose names the facilities of the kernel's records have.
+    pub enum FacilityChoice {
+        Linux = "linux",
+        Talos = "talos",
+    }
+}
+
+words! {
     /// How the clients of memlogd's query socket get records.
     pub enum EntryChoice {
         Json = "json",
@@ -60,6 +78,16 @@ words! {
     pub enum ParseChoice {
         Auto = "auto",
         Talos = "talos",
+        Logfmt = "logfmt",
+        Text = "text",
+    }
+}
+
+words! {
+    /// What a captured line is taken for.
+    pub enum CaptureParse {
+        Talos = "talos",
+        Logfmt = "logfmt",
         Text = "text",
     }
 }
@@ -117,6 +145,10 @@ document! {
 
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
+
+        /// Documents of Talos Linux, which may stand beside Ringward's own.
+        talos: Talos,
+
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
 
@@ -161,8 +193,17 @@ document! {
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
 
+        /// What a captured line is taken for. `text`: text, whatever it looks like. `talos`: an object becomes fields, with
+        /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object).
+        /// `logfmt`: so does a line of `key=value` pairs. What does not parse is text. See `docs/capture.md`.
+        parse: CaptureParse = "text",
+
         /// Capture standard output and error of every container on this machine.
         containers: bool = "true",
+
+        /// Containers that are not captured, by their names; with `/`, by namespace, pod and container. A receiver that
+        /// runs here and prints what it is sent is one.
+        exclude: Vec<Located<NamePattern>> => "none",
 
         /// Read from a container's log file (CRI or Docker), where there is one, what it printed before Ringward
         /// started.
@@ -197,6 +238,10 @@ document! {
 
         /// Also attach to the tracepoint `printk:console`, to fill gaps when the device is overrun. Needs eBPF.
         console_tracepoint: bool = "true",
+
+        /// The names in `facility`: `linux` is right; `talos` is what Talos sends, which has 11 (`ftp`) to 18 (`local2`) as
+        /// `local0` to `local7`, for those who sort by that.
+        facility_names: FacilityChoice = "linux",
     }
 }
 
@@ -222,6 +267,16 @@ document! {
         /// Where a longer line is cut: between two `characters`, and marked in `json`; or after so many `bytes`, without a
         /// mark there, as memlogd does. Destinations see a mark in any case.
         cut: CutChoice = "characters",
+    }
+}
+
+document! {
+    /// A machine's configuration and `KmsgLogConfig` documents are taken as they are. See `docs/talos.md`.
+    pub struct Talos {
+        /// Take the receiver of the kernel's log from `talos.logging.kernel=` on the kernel's command line
+        /// (`/proc/cmdline`). `auto`: if there is a document of Talos' among the configuration. (On a node where Talos
+        /// itself sends the kernel's log there, each record would come twice.)
+        cmdline: Auto<bool> = "auto",
     }
 }
 
@@ -271,8 +326,9 @@ document! {
         /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
         /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
         /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
-        /// behind it, of which time, level, message and error are taken out; any other line is text. `text`: text,
-        /// whatever it looks like. Blank lines are skipped, but for `text`.
+        /// behind it, of which time, level, message and error are taken out; any other line is text. `logfmt`: a line of
+        /// `key=value` pairs, as logrus, Kata and Heroku write it, of which `time` or `ts`, `level` and `msg` are taken
+        /// out; any other line is text. `text`: text, whatever it looks like. Blank lines are skipped, but for `text`.
         parse: ParseChoice = "auto",
 
         /// The longest line. A longer one is split there, and the pieces are marked.
@@ -300,7 +356,12 @@ document! {
         /// The wire format: `json_lines` is one JSON object for each record, in a datagram (UDP) or on a line.
         format: Format = "json_lines",
 
-        /// Text that is added to every record, as it stands here. A tag replaces a field of the same name.
+        /// Which records it gets: `all`; `kernel`, what the kernel logged; or `services`, everything but that.
+        records: RecordsChoice = "all",
+
+        /// Text that is added to every record. A tag replaces a field of the same name. `${hostname}`, `${machine-id}`,
+        /// `${boot-id}`, `${ip}` (the address from which this machine sends to others far away) and `${env:VARIABLE}` are
+        /// replaced by what they are when Ringward starts; `$${` stands for `${`.
         extra_tags as "extraTags": Tags => "none",
 
         /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`

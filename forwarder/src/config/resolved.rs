@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CutChoice, EntryChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice, ReadFrom, SegmentChoice,
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice,
+    ReadFrom, RecordsChoice, SegmentChoice,
 };
+use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +53,9 @@ pub struct CaptureConfig {
     pub idle_flush: Duration,
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
+    pub parse: CaptureParse,
     pub containers: bool,
+    pub exclude: Vec<NamePattern>,
     pub backlog: bool,
     /// Without doubles, ascending.
     pub pids: Vec<u32>,
@@ -77,6 +81,7 @@ pub struct KernelConfig {
     /// Absolute.
     pub kmsg: PathBuf,
     pub console_tracepoint: bool,
+    pub facility_names: FacilityChoice,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +132,7 @@ pub struct DestinationConfig {
     pub name: String,
     pub endpoint: Endpoint,
     pub format: Format,
+    pub records: RecordsChoice,
     /// The file's and the command line's, merged. Keys are not empty.
     pub extra_tags: BTreeMap<String, String>,
     /// Longest encoded record, at least 512; `None` without limit, which a UDP destination never is.

@@ -52,7 +52,7 @@ fn everything_can_be_said() {
     let config = from_text(
         "t.yaml",
         "state_dir: /s\nio: epoll\nshutdown_timeout: 3s\nring: {bytes: 8MiB, records: 5}\n\
-         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, containers: no_, \
+         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, parse: talos, containers: no_, exclude: [a*], \
          backlog: false, pids: [3, 1, 3], cgroups: [/a/], units: [cron], hold: 1MiB}\n"
             .replace("no_", "false")
             .as_str(),
@@ -67,7 +67,9 @@ fn everything_can_be_said() {
             max_write: 64 << 10,
             idle_flush: Duration::from_secs(2),
             max_line: 2 << 10,
+            parse: CaptureParse::Talos,
             containers: false,
+            exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],
             backlog: false,
             pids: vec![1, 3],
             cgroups: texts(&["/a"]),
@@ -95,6 +97,40 @@ fn destinations_resolve() {
     assert_eq!(udp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/udp%3A%2F%2F127.0.0.1%3A12345"));
     assert_eq!((tcp.max_record_bytes, tcp.resend_window), (Some(4096), Some(65536)));
     assert_eq!(tcp.spill.as_ref().unwrap().dir, std::path::Path::new("/s/spill/%2E.%2Fup"));
+}
+
+#[test]
+fn a_destination_says_which_records_it_gets() {
+    let text = "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:2', records: kernel}, {endpoint: 'udp://h:3', records: services}]";
+    let records: Vec<_> = from_text("t.yaml", text).unwrap().destinations.iter().map(|one| one.records).collect();
+    assert_eq!(records, [RecordsChoice::All, RecordsChoice::Kernel, RecordsChoice::Services]);
+    let found = problems("destinations: [{endpoint: 'udp://h:1', records: kernal}]");
+    assert!(found.len() == 1 && found[0].contains("(did you mean `kernel`?)"), "{found:?}");
+}
+
+#[test]
+fn templates_in_tags_are_replaced_or_said_to_be_wrong() {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let text = "destinations: [{endpoint: 'udp://h:1', extraTags: {a: 'x-${hostname}', b: '$${hostname}'}}]";
+    let tags = texts(&["c=${env:PATH}"]);
+    let config = with_flags(text, Overrides { tags, ..Overrides::default() }).unwrap();
+    let tag = |key: &str| config.destinations[0].extra_tags[key].as_str();
+    assert_eq!(
+        (tag("a"), tag("b"), tag("c")),
+        (format!("x-{}", hostname.trim()).as_str(), "${hostname}", std::env::var("PATH").unwrap().as_str())
+    );
+    let text = "destinations: [{endpoint: 'udp://h:1', extraTags: {a: '${host}', b: '${env:RINGWARD_NOT_SET}'}}]";
+    let tags = texts(&["c=${hostname"]);
+    let found = with_flags(text, Overrides { tags, ..Overrides::default() }).unwrap_err();
+    let found: Vec<_> = found.0.iter().map(ToString::to_string).collect();
+    for (found, expected) in found.iter().zip([
+        "--tag: c: `${hostname` has no `}`; accepted: `${NAME}`",
+        "t.yaml:1:51: destinations[0].extraTags.a: `${host}` is unknown",
+        "t.yaml:1:51: destinations[0].extraTags.b: `${env:RINGWARD_NOT_SET}` can't be replaced: the environment has no",
+    ]) {
+        assert!(found.starts_with(expected), "{found}\nshould start with\n{expected}");
+    }
+    assert_eq!(found.len(), 3);
 }
 
 #[test]
@@ -316,7 +352,7 @@ fn tags_of_the_command_line_fit_and_a_spill_has_something_to_spill() {
 #[test]
 fn the_state_dir_comes_from_systemd_where_nothing_is_said() {
     let resolved = |state_directory: Option<&str>| {
-        let environment = Environment { state_directory: state_directory.map(str::to_owned) };
+        let environment = Environment { state_directory: state_directory.map(str::to_owned), ..Environment::default() };
         load_sources(&[], &Overrides::default(), &environment, Problems::default())
     };
     assert_eq!(resolved(None).unwrap().config.state_dir, std::path::Path::new("/var/lib/ringward"));

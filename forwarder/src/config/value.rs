@@ -11,6 +11,7 @@ use super::error::{Place, Problems};
 use super::units::{Bytes, Period};
 use super::yaml::{Kind, Node};
 use crate::config::endpoint::{Endpoint, ListenEndpoint};
+use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
 /// Something a key can hold.
@@ -291,6 +292,16 @@ impl Scalar for Glob {
 
     fn parse(text: &str) -> Result<Self, String> {
         Glob::parse(text)
+    }
+}
+
+impl Scalar for NamePattern {
+    fn accepted() -> String {
+        NamePattern::ACCEPTED.into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        NamePattern::parse(text)
     }
 }
 

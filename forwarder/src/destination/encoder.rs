@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::encode::json_lines::{EncodeReport, JsonLines, JsonLinesOptions};
 use crate::io::Payload;
 use crate::record::Batch;
-use crate::ring::BatchRef;
+use crate::ring::{BatchRef, Selection};
 
 /// Encoded bytes that are kept for each distinct encoding; the newest batch is kept whatever it has.
 const KEPT_BYTES: usize = 2 << 20;
@@ -43,13 +43,14 @@ const MOST_SPARE: usize = 4;
 pub struct Encoders(Rc<RefCell<Vec<Rc<RefCell<Shared>>>>>);
 
 impl Encoders {
-    /// An encoder that shares what it makes with those of the same options.
-    pub(super) fn encoder(&self, options: JsonLinesOptions) -> Encoder {
+    /// An encoder that shares what it makes with those of the same options, and for the same records: who never comes to
+    /// a batch must not have it kept.
+    pub(super) fn encoder(&self, options: JsonLinesOptions, selection: Selection) -> Encoder {
         let mut all = self.0.borrow_mut();
         all.retain(|shared| shared.borrow().members > 0);
-        let known = all.iter().find(|shared| shared.borrow().options == options).cloned();
+        let known = all.iter().find(|shared| shared.borrow().is_of(&options, selection)).cloned();
         let shared = known.unwrap_or_else(|| {
-            let shared = Rc::new(RefCell::new(Shared::new(options.clone())));
+            let shared = Rc::new(RefCell::new(Shared::new(options.clone(), selection)));
             all.push(Rc::clone(&shared));
             shared
         });
@@ -139,6 +140,7 @@ impl Drop for Encoder {
 /// What destinations of the same options share.
 struct Shared {
     options: JsonLinesOptions,
+    selection: Selection,
     encoder: JsonLines,
     /// Destinations.
     members: usize,
@@ -162,10 +164,11 @@ struct Kept {
 }
 
 impl Shared {
-    fn new(options: JsonLinesOptions) -> Self {
+    fn new(options: JsonLinesOptions, selection: Selection) -> Self {
         Self {
             encoder: JsonLines::new(options.clone()),
             options,
+            selection,
             members: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -173,6 +176,10 @@ impl Shared {
             spare: VecDeque::new(),
             spare_ends: Vec::new(),
         }
+    }
+
+    fn is_of(&self, options: &JsonLinesOptions, selection: Selection) -> bool {
+        self.options == *options && self.selection == selection
     }
 
     /// Appends `records`, if they are kept or worth keeping.
@@ -289,7 +296,7 @@ mod tests {
     }
 
     fn alone(batch: &BatchRef, records: Range<u32>) -> Encoded {
-        encode(&mut Encoders::default().encoder(options(true)), batch, records)
+        encode(&mut Encoders::default().encoder(options(true), Selection::All), batch, records)
     }
 
     fn kept(encoder: &Encoder) -> (usize, usize) {
@@ -301,8 +308,9 @@ mod tests {
     #[test]
     fn a_batch_is_kept_until_all_that_share_it_have_its_last_record() {
         let encoders = Encoders::default();
-        let (mut one, mut two) = (encoders.encoder(options(true)), encoders.encoder(options(true)));
-        let other = encoders.encoder(options(false));
+        let (mut one, mut two) =
+            (encoders.encoder(options(true), Selection::All), encoders.encoder(options(true), Selection::All));
+        let other = encoders.encoder(options(true), Selection::Kernel);
         let batch = batch(1, &[5, 6, 7]);
         assert_eq!(encode(&mut one, &batch, 0..3), alone(&batch, 0..3));
         assert_eq!(kept(&one).0, 1);
@@ -317,10 +325,10 @@ mod tests {
     #[test]
     fn who_is_alone_or_left_alone_keeps_nothing() {
         let encoders = Encoders::default();
-        let mut one = encoders.encoder(options(true));
+        let mut one = encoders.encoder(options(true), Selection::All);
         encode(&mut one, &batch(1, &[5]), 0..1);
         assert_eq!(kept(&one), (0, 0));
-        let two = encoders.encoder(options(true));
+        let two = encoders.encoder(options(true), Selection::All);
         encode(&mut one, &batch(2, &[5]), 0..1);
         assert_eq!(kept(&one).0, 1);
         drop(two);
@@ -331,7 +339,8 @@ mod tests {
     #[test]
     fn one_that_never_comes_costs_no_more_than_the_bound() {
         let encoders = Encoders::default();
-        let (mut one, mut late) = (encoders.encoder(options(true)), encoders.encoder(options(true)));
+        let (mut one, mut late) =
+            (encoders.encoder(options(true), Selection::All), encoders.encoder(options(true), Selection::All));
         let batches: Vec<BatchRef> = (100..160).map(|sequence| batch(sequence, &[500; 100])).collect();
         for batch in &batches {
             encode(&mut one, batch, 0..100);
@@ -346,7 +355,8 @@ mod tests {
     #[test]
     fn cut_records_are_counted_by_each_destination() {
         let encoders = Encoders::default();
-        let (mut one, mut two) = (encoders.encoder(options(true)), encoders.encoder(options(true)));
+        let (mut one, mut two) =
+            (encoders.encoder(options(true), Selection::All), encoders.encoder(options(true), Selection::All));
         let batch = batch(1, &[5, 5000, 5]);
         for encoder in [&mut one, &mut two] {
             assert_eq!(encode(encoder, &batch, 0..2).2, EncodeReport { cut: 1, oversized: 0 });
@@ -358,7 +368,8 @@ mod tests {
     #[test]
     fn batches_of_one_sequence_are_not_mistaken_for_each_other() {
         let encoders = Encoders::default();
-        let (mut one, mut two) = (encoders.encoder(options(true)), encoders.encoder(options(true)));
+        let (mut one, mut two) =
+            (encoders.encoder(options(true), Selection::All), encoders.encoder(options(true), Selection::All));
         let (whole, rest) = (batch(1, &[5, 6, 7]), batch(1, &[7]));
         assert_eq!(encode(&mut one, &whole, 0..3), alone(&whole, 0..3));
         assert_eq!(encode(&mut two, &rest, 0..1), alone(&rest, 0..1));
@@ -371,7 +382,7 @@ mod tests {
             steps in prop::collection::vec((0usize..3, 0usize..8, 0u32..6, 0u32..6), 0..60),
         ) {
             let encoders = Encoders::default();
-            let mut members: Vec<Encoder> = (0..3).map(|_| encoders.encoder(options(true))).collect();
+            let mut members: Vec<Encoder> = (0..3).map(|_| encoders.encoder(options(true), Selection::All)).collect();
             let batches: Vec<BatchRef> =
                 sizes.iter().enumerate().map(|(number, sizes)| batch(number as u64, sizes)).collect();
             for (member, number, from, len) in steps {

@@ -195,10 +195,11 @@ mod tests {
     use crate::destination::encoder::Encoders;
     use crate::encode::json_lines::JsonLinesOptions;
     use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+    use crate::ring::Selection;
 
     fn encode(outbox: &mut Outbox, max_records: u32, max_bytes: usize, out: &mut Vec<u8>) -> Encoded {
         let options = JsonLinesOptions { newline: true, ..JsonLinesOptions::default() };
-        let mut encoder = Encoders::default().encoder(options);
+        let mut encoder = Encoders::default().encoder(options, Selection::All);
         outbox.encode(&mut encoder, max_records, max_bytes, out, &mut Vec::new())
     }
 

@@ -1,6 +1,7 @@
 //! How a line is read, by the choice of whoever set up its source.
 
 use super::json::JsonParser;
+use super::logfmt::LogfmtParser;
 use super::time::TimeReader;
 use super::{peer, space, talos};
 use crate::record::{Level, Parts};
@@ -12,6 +13,8 @@ pub enum LineKind {
     Auto,
     /// The output of a service, as Talos reads it: JSON, text with JSON behind it, or text.
     Talos,
+    /// A line of `key=value` pairs gives its time, level, message and fields; another one is text.
+    Logfmt,
     /// Text, whatever it looks like.
     Text,
 }
@@ -38,6 +41,7 @@ impl<'p> Parsed<'p> {
 #[derive(Default)]
 pub struct LineParser {
     json: JsonParser,
+    logfmt: LogfmtParser,
     times: TimeReader,
 }
 
@@ -48,10 +52,11 @@ impl LineParser {
             LineKind::Text => return Some(Parsed::text(line)),
             LineKind::Auto if line.first() == Some(&b'{') => {}
             _ if space::trim(line).is_empty() => return None,
-            LineKind::Auto | LineKind::Talos => {}
+            LineKind::Auto | LineKind::Talos | LineKind::Logfmt => {}
         }
         match kind {
             LineKind::Talos => Some(talos::parse(&mut self.json, &mut self.times, space::trim(line))),
+            LineKind::Logfmt => Some(self.logfmt.parse(&mut self.times, line)),
             LineKind::Auto | LineKind::Text => Some(peer::parse(&mut self.json, &mut self.times, line)),
         }
     }

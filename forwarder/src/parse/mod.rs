@@ -10,6 +10,7 @@ pub mod docker_json;
 pub mod json;
 pub mod line;
 pub mod log_line;
+pub mod logfmt;
 mod peer;
 mod space;
 pub mod talos;

@@ -6,14 +6,14 @@ use anyhow::bail;
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice, ReadFrom,
-    ResolvedConfig,
+    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice,
+    ReadFrom, RecordsChoice, ResolvedConfig,
 };
 use crate::destination::Endpoint;
 use crate::parse::line::LineKind;
 use crate::ring::Ring;
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
-use crate::source::kmsg::{self, KmsgHandle, KmsgOptions};
+use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
 
@@ -74,7 +74,12 @@ impl Sources {
         if !config.enabled {
             return;
         }
-        let options = KmsgOptions { path: config.kmsg.clone(), boot_id: boot_id.to_owned(), console };
+        let facility_names = match config.facility_names {
+            FacilityChoice::Linux => FacilityNames::Linux,
+            FacilityChoice::Talos => FacilityNames::Talos,
+        };
+        let path = config.kmsg.clone();
+        let options = KmsgOptions { path, boot_id: boot_id.to_owned(), facility_names, console };
         match kmsg::start(options, Arc::clone(ring)) {
             Ok(handle) => {
                 self.parts.push("the kernel log".into());
@@ -93,7 +98,10 @@ impl Sources {
         if config.files.is_empty() {
             return Ok(());
         }
-        let keeping = config.destinations.iter().filter(|destination| destination.endpoint != Endpoint::Stdout);
+        // One that is down and wants no files must not have them read again from their beginnings.
+        let keeping = config.destinations.iter().filter(|destination| {
+            destination.endpoint != Endpoint::Stdout && destination.records != RecordsChoice::Kernel
+        });
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
@@ -159,14 +167,14 @@ impl Sources {
             capture.ring_len >> 10
         );
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
-        let options = ReaderOptions { idle_flush: config.idle_flush, limits };
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse: captured_kind(config.parse) };
         let proc = Proc::new("/proc");
-        let names = Box::new(ContainerNames::new(proc.clone()));
+        let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
             let backlog = config.backlog.then(|| captured_before(state));
-            let running = containers::add_running(&handle, &proc, backlog);
+            let running = containers::add_running(&handle, &proc, &config.exclude, backlog);
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
@@ -235,6 +243,16 @@ impl Sources {
     }
 }
 
+#[cfg(feature = "ebpf")]
+fn captured_kind(parse: crate::config::CaptureParse) -> LineKind {
+    use crate::config::CaptureParse;
+    match parse {
+        CaptureParse::Talos => LineKind::Talos,
+        CaptureParse::Logfmt => LineKind::Logfmt,
+        CaptureParse::Text => LineKind::Text,
+    }
+}
+
 fn listen_options(config: &ListenConfig) -> ListenOptions {
     ListenOptions {
         endpoint: config.endpoint.clone(),
@@ -242,6 +260,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
         kind: match config.parse {
             ParseChoice::Auto => LineKind::Auto,
             ParseChoice::Talos => LineKind::Talos,
+            ParseChoice::Logfmt => LineKind::Logfmt,
             ParseChoice::Text => LineKind::Text,
         },
         max_line: config.max_line,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::flags::Flags;
 use super::layout::{self, FIELD_LEN, HEADER_LEN, ORIGIN_LEN, RECORD_LEN, i64_at, put, u16_at, u32_at, u64_at};
 use super::level::Level;
-use super::origin::OriginId;
+use super::origin::{OriginId, OriginKind};
 use super::validate::{self, BatchError};
 
 /// An immutable batch: one buffer that means the same wherever it lies.
@@ -198,6 +198,14 @@ impl Batch {
         let entry = self.origin_entry(local);
         let at = self.shape.texts_at + u32_at(entry, 8) as usize;
         &self.data[at..at + u32_at(entry, 12) as usize]
+    }
+
+    /// The kind of an origin, without the rest of it.
+    ///
+    /// # Panics
+    /// Where `local` is not below [`Batch::origin_count`].
+    pub fn origin_kind(&self, local: u32) -> Option<OriginKind> {
+        self.origin_bytes(local).first().and_then(|byte| OriginKind::from_byte(*byte))
     }
 
     fn origin_entry(&self, local: u32) -> &[u8] {

@@ -46,6 +46,12 @@ impl Flags {
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    #[inline]
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 }
 
 impl std::ops::BitOr for Flags {

@@ -32,6 +32,22 @@ pub enum OriginKind {
     Peer = 6,
 }
 
+impl OriginKind {
+    /// The kind of an origin whose text form starts with `byte`.
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Kernel,
+            1 => Self::Container,
+            2 => Self::Process,
+            3 => Self::Ringward,
+            4 => Self::Service,
+            5 => Self::File,
+            6 => Self::Peer,
+            _ => return None,
+        })
+    }
+}
+
 /// Which stream of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -108,16 +124,7 @@ impl Origin {
     /// [`BatchError::Origin`] where the bytes are not exactly one origin.
     pub fn decode(bytes: &[u8]) -> Result<Self, BatchError> {
         let mut input = Input { bytes };
-        let kind = match input.byte()? {
-            0 => OriginKind::Kernel,
-            1 => OriginKind::Container,
-            2 => OriginKind::Process,
-            3 => OriginKind::Ringward,
-            4 => OriginKind::Service,
-            5 => OriginKind::File,
-            6 => OriginKind::Peer,
-            _ => return Err(BatchError::Origin),
-        };
+        let kind = OriginKind::from_byte(input.byte()?).ok_or(BatchError::Origin)?;
         let stream = match input.byte()? {
             0 => Stream::None,
             1 => Stream::Stdout,

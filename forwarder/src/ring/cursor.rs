@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::loss::Loss;
-use super::resume::Resume;
-use super::{Checkpoint, Fetched, Overflow, Reader, Ring};
+use super::passed::Passed;
+use super::resume::{Resume, retain};
+use super::times::corrected;
+use super::{Checkpoint, Fetched, Overflow, Reader, Ring, Selection};
 use crate::record::Batch;
 
 /// Where a reader starts.
@@ -24,6 +26,7 @@ pub struct ReaderOptions {
     /// Name for reports, such as the destination's.
     pub name: String,
     pub start: Start,
+    pub selection: Selection,
     pub overflow: Option<Arc<dyn Overflow>>,
     /// What this reader acknowledged in an earlier run: those records are not given again.
     pub resume: Checkpoint,
@@ -39,6 +42,7 @@ impl ReaderOptions {
         Self {
             name: name.into(),
             start: Start::Oldest,
+            selection: Selection::All,
             overflow: None,
             resume: Checkpoint::new(),
             on_checkpoint: None,
@@ -80,8 +84,21 @@ pub struct Cursor {
     run_start: u64,
     /// Records of the first batch that the records bound has cut off.
     skip: u64,
+    selection: Selection,
     resume: Resume,
+    passed: Passed,
+    /// Batches below this were given or passed over, and those below the next are acknowledged.
+    given_below: u64,
+    acknowledged_below: u64,
     on_checkpoint: Option<OnCheckpoint>,
+}
+
+/// What comes next, of [`Cursor::take`].
+enum Taken {
+    /// And by how much the times of its kernel records are to be moved.
+    Batch(BatchRef, i64),
+    /// What this reader has lost.
+    Report(BatchRef),
 }
 
 impl Ring {
@@ -101,6 +118,7 @@ impl Ring {
             acknowledged_below: next_sequence,
             overflow: options.overflow.clone(),
             loss: Loss::default(),
+            selection: options.selection,
             sets_pace: options.sets_pace,
         };
         state.readers.insert(id, reader);
@@ -119,7 +137,11 @@ impl Ring {
             overflow: options.overflow,
             run_start: state.first_sequence(),
             skip,
+            selection: options.selection,
             resume: Resume::new(options.resume),
+            passed: Passed::default(),
+            given_below: next_sequence,
+            acknowledged_below: next_sequence,
             on_checkpoint: options.on_checkpoint,
         }
     }
@@ -149,26 +171,55 @@ impl Cursor {
     /// The next batch, if there is one now. One that is being read from the overflow is not there yet.
     pub fn try_next(&mut self) -> Option<BatchRef> {
         loop {
-            let found = self.take()?;
+            let taken = self.take()?;
             self.ring.taken.notify_waiters();
-            if self.skip > 0 {
-                let skip = std::mem::take(&mut self.skip);
-                let mut index = 0;
-                let rest = self.resume.retain(&found.batch, |_| {
-                    index += 1;
-                    index > skip
-                });
-                return Some(BatchRef { batch: Arc::new(rest), ..found });
+            let found = match taken {
+                Taken::Batch(BatchRef { sequence, batch }, by_ns) if sequence >= self.run_start => {
+                    BatchRef { sequence, batch: corrected(batch, by_ns) }
+                }
+                Taken::Batch(found, _) => found,
+                Taken::Report(report) => {
+                    self.given_below = self.given_below.max(report.sequence + 1);
+                    return Some(report);
+                }
+            };
+            let before = self.given_below;
+            let given = self.part(&found);
+            let is_whole = given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &found.batch));
+            if given.is_some() {
+                self.given_below = found.sequence + 1;
             }
-            if found.sequence < self.run_start {
-                self.resume.note(&found.batch);
-                return Some(found);
+            if !is_whole {
+                // What is left out counts as read with the rest, or with what was given before.
+                let after = if given.is_some() { self.given_below } else { before };
+                self.passed.note(after, found.sequence, &found.batch);
+                self.acknowledge_passed();
             }
-            match self.resume.unseen(&found.batch) {
-                None => return Some(found),
-                Some(rest) if rest.is_empty() => self.acknowledge(&found, found.batch.record_count()),
-                Some(rest) => return Some(BatchRef { batch: Arc::new(rest), ..found }),
+            if let Some(batch) = given {
+                return Some(BatchRef { batch, ..found });
             }
+        }
+    }
+
+    /// The part of a batch that this reader is to be given, if any.
+    fn part(&mut self, found: &BatchRef) -> Option<Arc<Batch>> {
+        if self.skip > 0 {
+            let skip = std::mem::take(&mut self.skip);
+            let mut index = 0;
+            let rest = retain(&found.batch, |_| {
+                index += 1;
+                index > skip
+            });
+            return self.selection.of(&Arc::new(rest));
+        }
+        if found.sequence < self.run_start {
+            self.resume.note(&found.batch);
+            return self.selection.of_earlier(&found.batch);
+        }
+        match self.resume.unseen(&found.batch) {
+            None => self.selection.of(&found.batch),
+            Some(rest) if rest.is_empty() => None,
+            Some(rest) => self.selection.of(&Arc::new(rest)),
         }
     }
 
@@ -184,14 +235,33 @@ impl Cursor {
         if records < done.batch.record_count() {
             return;
         }
+        self.acknowledge_through(done.sequence);
+        self.acknowledge_passed();
+    }
+
+    fn acknowledge_passed(&mut self) {
+        while let Some(passed) = self.passed.take(self.acknowledged_below) {
+            if let Some(on_checkpoint) = &self.on_checkpoint {
+                passed.positions.iter().for_each(|(source, position)| on_checkpoint(source, *position));
+            }
+            self.acknowledge_through(passed.through);
+        }
+    }
+
+    fn acknowledge_through(&mut self, sequence: u64) {
+        self.acknowledged_below = self.acknowledged_below.max(sequence + 1);
         {
             let mut state = self.ring.lock();
             let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
-            reader.acknowledged_below = reader.acknowledged_below.max(done.sequence + 1);
+            reader.acknowledged_below = self.acknowledged_below;
         }
         if let Some(overflow) = &self.overflow {
-            overflow.acknowledge(done.sequence);
+            overflow.acknowledge(sequence);
         }
+    }
+
+    pub fn selection(&self) -> Selection {
+        self.selection
     }
 
     /// How much this reader has not read yet; what waits in the overflow is not counted.
@@ -199,9 +269,9 @@ impl Cursor {
         let state = self.ring.lock();
         let next = state.readers[&self.id].next_sequence;
         let behind = state.batches.iter().rev().take_while(|entry| entry.sequence >= next);
-        behind.fold(Lag::default(), |lag, entry| Lag {
-            records: lag.records + u64::from(entry.batch.record_count()),
-            bytes: lag.bytes + entry.batch.capacity(),
+        behind.fold(Lag::default(), |lag, entry| match self.selection.count(&entry.batch) {
+            0 => lag,
+            records => Lag { records: lag.records + u64::from(records), bytes: lag.bytes + entry.batch.capacity() },
         })
     }
 
@@ -224,8 +294,12 @@ impl Cursor {
             let mut loss = std::mem::take(&mut reader.loss);
             loss.merge(self.overflow.as_ref().and_then(|overflow| overflow.take_loss()).unwrap_or_default());
             let entries = state.batches.iter().filter(|entry| entry.sequence >= from);
-            let mut left: Vec<_> =
-                entries.map(|entry| (entry.sequence, Arc::clone(&entry.batch), entry.sequence < next)).collect();
+            let wanted = entries.filter_map(|entry| {
+                let batch = self.selection.of(&entry.batch)?;
+                let batch = corrected(batch, state.corrections.of(entry.sequence));
+                Some((entry.sequence, batch, entry.sequence < next))
+            });
+            let mut left: Vec<_> = wanted.collect();
             if !loss.is_empty() {
                 left.push((sequence, Arc::new(loss.report(&self.name)), false));
             }
@@ -236,7 +310,7 @@ impl Cursor {
         Persisted::Kept { refused: refused.map(|(_, batch, _)| u64::from(batch.record_count())).sum() }
     }
 
-    fn take(&mut self) -> Option<BatchRef> {
+    fn take(&mut self) -> Option<Taken> {
         let overflow_loss = self.overflow.as_ref().and_then(|overflow| overflow.take_loss());
         let next = {
             let mut state = self.ring.lock();
@@ -249,7 +323,7 @@ impl Cursor {
                 let loss = std::mem::take(&mut reader.loss);
                 // One below what comes next: acknowledging the report acknowledges nothing else.
                 let sequence = reader.next_sequence.saturating_sub(1);
-                return Some(BatchRef { sequence, batch: Arc::new(loss.report(&self.name)) });
+                return Some(Taken::Report(BatchRef { sequence, batch: Arc::new(loss.report(&self.name)) }));
             }
             if reader.next_sequence >= first || self.overflow.is_none() {
                 return state.advance(self.id);
@@ -264,7 +338,7 @@ impl Cursor {
             Fetched::Batch(sequence, batch) if sequence < state.first_sequence() => {
                 let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
                 reader.next_sequence = sequence + 1;
-                Some(BatchRef { sequence, batch })
+                Some(Taken::Batch(BatchRef { sequence, batch }, state.corrections.of(sequence)))
             }
             Fetched::Batch(..) | Fetched::Nothing => state.advance(self.id),
         }
@@ -272,12 +346,13 @@ impl Cursor {
 }
 
 impl super::State {
-    fn advance(&mut self, id: u64) -> Option<BatchRef> {
+    fn advance(&mut self, id: u64) -> Option<Taken> {
         let next = self.readers[&id].next_sequence;
         let found = self.batch_from(next)?;
         let reader = self.readers.get_mut(&id).expect("looked up above");
         reader.next_sequence = found.sequence + 1;
-        Some(found)
+        let by_ns = self.corrections.of(found.sequence);
+        Some(Taken::Batch(found, by_ns))
     }
 }
 

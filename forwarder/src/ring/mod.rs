@@ -11,11 +11,14 @@
 
 mod cursor;
 mod loss;
+mod passed;
 mod resume;
 mod room;
+mod selection;
 pub mod spill;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,6 +30,7 @@ use crate::record::Batch;
 
 pub use cursor::{BatchRef, Cursor, Lag, Persisted, ReaderOptions, Start};
 pub use loss::Loss;
+pub use selection::Selection;
 
 /// Position per source key: what a destination has acknowledged.
 pub type Checkpoint = BTreeMap<String, u64>;
@@ -94,6 +98,7 @@ struct State {
     totals: Totals,
     readers: BTreeMap<u64, Reader>,
     next_reader: u64,
+    corrections: times::Corrections,
     closed: bool,
 }
 
@@ -109,6 +114,7 @@ struct Reader {
     acknowledged_below: u64,
     overflow: Option<Arc<dyn Overflow>>,
     loss: Loss,
+    selection: Selection,
     sets_pace: bool,
 }
 
@@ -149,6 +155,7 @@ impl Ring {
                 totals: Totals::default(),
                 readers: BTreeMap::new(),
                 next_reader: 0,
+                corrections: times::Corrections::default(),
                 closed: false,
             }),
             appended: Notify::new(),
@@ -237,11 +244,12 @@ impl State {
         self.bytes -= batch.capacity();
         self.records -= u64::from(batch.record_count());
         for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
+            let Some(wanted) = reader.selection.of(&batch) else { continue };
             // A batch that was read and is in flight is held by its reader: it is not lost yet.
             let is_read = reader.next_sequence > sequence;
-            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &batch, is_read));
+            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &wanted, is_read));
             if !kept && !is_read {
-                reader.loss.add(&batch);
+                reader.loss.add(&wanted);
             }
         }
     }

@@ -36,32 +36,37 @@ impl Resume {
         if !batch.positions(batch.record_count()).any(is_seen) {
             return None;
         }
-        Some(self.retain(batch, |record| !is_seen((record.origin, record.position))))
+        Some(retain(batch, |record| !is_seen((record.origin, record.position))))
     }
+}
 
-    /// A copy with the records for which `keep` says so.
-    pub(super) fn retain(&self, batch: &Batch, mut keep: impl FnMut(&Record<'_>) -> bool) -> Batch {
-        let origins: Vec<Option<OriginHandle>> =
-            (0..batch.origin_count()).map(|local| origin(batch, local).map(OriginHandle::new)).collect();
-        let mut builder = BatchBuilder::new(batch.byte_len());
-        for record in batch.records() {
-            let Some(origin) = &origins[record.origin as usize] else { continue };
-            if !keep(&record) {
-                continue;
-            }
-            let meta = RecordMeta {
-                time_ns: record.time_ns,
-                position: record.position,
-                level: record.level,
-                flags: record.flags,
-                original_len: record.original_len,
-            };
-            let fields: Vec<_> =
-                record.fields().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, value))).collect();
-            builder.push_with_fields(origin, meta, record.body, &fields);
+/// A copy with the records for which `keep` says so.
+pub(super) fn retain(batch: &Batch, mut keep: impl FnMut(&Record<'_>) -> bool) -> Batch {
+    copy(batch, |record, _| keep(record))
+}
+
+/// A copy with the records for which `keep` says so, and with what it changes of them.
+pub(super) fn copy(batch: &Batch, mut keep: impl FnMut(&Record<'_>, &mut RecordMeta) -> bool) -> Batch {
+    let origins: Vec<Option<OriginHandle>> =
+        (0..batch.origin_count()).map(|local| origin(batch, local).map(OriginHandle::new)).collect();
+    let mut builder = BatchBuilder::new(batch.byte_len());
+    for record in batch.records() {
+        let Some(origin) = &origins[record.origin as usize] else { continue };
+        let mut meta = RecordMeta {
+            time_ns: record.time_ns,
+            position: record.position,
+            level: record.level,
+            flags: record.flags,
+            original_len: record.original_len,
+        };
+        if !keep(&record, &mut meta) {
+            continue;
         }
-        builder.seal()
+        let fields: Vec<_> =
+            record.fields().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, value))).collect();
+        builder.push_with_fields(origin, meta, record.body, &fields);
     }
+    builder.seal()
 }
 
 /// Highest position per source among the first `records` records.

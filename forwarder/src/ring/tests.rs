@@ -1,5 +1,7 @@
 //! The ring against a model: what each reader gets, and what it is told that it lost.
 
+mod selection;
+
 use std::sync::Mutex;
 
 use proptest::prelude::*;

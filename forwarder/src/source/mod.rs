@@ -7,6 +7,7 @@ pub mod ebpf;
 pub mod file;
 pub mod framer;
 pub mod kmsg;
+pub mod lines;
 pub mod logfile;
 pub mod memlogd;
 pub mod network;

@@ -1,11 +1,11 @@
-//! A picture of the paths for people: one group of bars a path, one bar a forwarder, by what a line costs it.
+//! A picture for people of what a line costs: one group of bars a way, one bar a forwarder, or a number of files,
+//! destinations or containers.
 
 use std::fmt::Write;
 
 use super::outcome::{Outcome, Table};
+use super::paths::{CPU, is_peer};
 
-/// The column that the bars show.
-const COLUMN: &str = "CPU us/line";
 const WIDTH: usize = 760;
 const LEFT: usize = 120;
 const BAR: usize = 18;
@@ -13,7 +13,7 @@ const HEADING: usize = 34;
 
 /// The chart as an SVG document; without bars where no path was measured.
 pub fn bars(outcome: &Outcome) -> String {
-    let groups = outcome.tables.iter().filter(|table| table.columns.first() == Some(&COLUMN)).collect::<Vec<_>>();
+    let groups = outcome.tables.iter().filter(|table| table.columns.first() == Some(&CPU)).collect::<Vec<_>>();
     let height = 40 + groups.iter().map(|table| HEADING + BAR * table.rows.len()).sum::<usize>();
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
@@ -30,11 +30,11 @@ pub fn bars(outcome: &Outcome) -> String {
 
 fn group(table: &Table, y: &mut usize, svg: &mut String) {
     let most = table.rows.iter().map(|(_, values)| values[0]).fold(f64::MIN_POSITIVE, f64::max);
-    let _ = writeln!(svg, "<text x=\"8\" y=\"{}\" font-weight=\"bold\">{}</text>", *y + 20, escaped(table.title));
+    let _ = writeln!(svg, "<text x=\"8\" y=\"{}\" font-weight=\"bold\">{}</text>", *y + 20, escaped(&table.title));
     *y += HEADING - 6;
     for (name, values) in &table.rows {
         let length = (values[0] / most * (WIDTH - LEFT - 80) as f64).max(1.0);
-        let colour = if name == "ringward" { "#c0392b" } else { "#95a5a6" };
+        let colour = if is_peer(name) { "#95a5a6" } else { "#c0392b" };
         let middle = *y + BAR - 5;
         let _ = writeln!(
             svg,
@@ -63,10 +63,15 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_its_value() {
         let mut outcome = Outcome::default();
-        let rows = vec![("ringward".to_owned(), vec![1.0]), ("a <peer>".to_owned(), vec![4.0])];
-        outcome.push_table(Table { title: "a & b", columns: vec![COLUMN], rows });
+        let rows = vec![
+            ("ringward".to_owned(), vec![1.0]),
+            ("5 <files>".to_owned(), vec![4.0]),
+            ("rsyslog".to_owned(), vec![2.0]),
+        ];
+        outcome.push_table(Table { title: "a & b".into(), columns: vec![CPU], rows });
         let svg = bars(&outcome);
         assert!(svg.contains("width=\"140.0\"") && svg.contains("width=\"560.0\""), "{svg}");
-        assert!(svg.contains("a &lt;peer>") && svg.contains("a &amp; b"));
+        assert!(svg.contains("5 &lt;files>") && svg.contains("a &amp; b"));
+        assert_eq!(svg.matches("#c0392b").count(), 2, "peers are grey");
     }
 }

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Bench;
 use super::paths::{FileRun, Way};
 use super::receiver::{Receiver, Transport};
-use super::rig::flood;
+use super::rig::{Output, flood};
 use crate::{command, setup, ui};
 
 /// Samples a second of each thread. Not a round number, so that nothing that is periodic is always hit or missed.
@@ -40,7 +40,7 @@ pub fn run(options: &FlameOptions, bench: &Bench) -> Result<()> {
     setup::flame_tools()?;
     std::fs::create_dir_all(&options.out)?;
     ui::heading("Two containers to TCP");
-    let mut rig = flood(bench, Receiver::discarding(Transport::Tcp)?, bench.lines)?;
+    let mut rig = flood(bench, Output::Tcp, Receiver::discarding(Transport::Tcp)?, bench.lines)?;
     let recording = Recording::start(rig.forwarder.process().pid(), &options.out.join("container-tcp.svg"))?;
     rig.go()?;
     recording.draw("two containers to TCP")?;

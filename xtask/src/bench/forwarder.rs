@@ -22,11 +22,13 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// `ringward run --to URL MORE` with a state folder of its own; returns when it has said that it is ready.
-    pub fn start(binary: &Path, url: &str, more: &[&str]) -> Result<Self> {
+    /// `ringward run MORE` with a configuration and a state folder of its own; returns when it has said that it is ready.
+    pub fn start(binary: &Path, configuration: &str, more: &[&str]) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("rw-bench-").tempdir()?;
+        let file = state.path().join("bench.yaml");
+        std::fs::write(&file, configuration)?;
         let mut command = Command::new(binary);
-        command.args(["run", "--to", url]).args(more).arg("--state-dir").arg(state.path());
+        command.args(["run", "--config"]).arg(&file).args(more).arg("--state-dir").arg(state.path().join("state"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let line = command::echo(&command);
         let mut child = command.spawn().with_context(|| format!("cannot run `{line}`"))?;

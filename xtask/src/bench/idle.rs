@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Bench;
 use super::outcome::{Outcome, Table};
 use super::receiver::{Receiver, Transport};
-use super::rig::Rig;
+use super::rig::{Output, Rig};
 use crate::ui;
 
 const PART: &str = "idle";
@@ -39,11 +39,11 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
     }
     outcome.push_with_bar(PART, "CPU", cpu, "% of core", CPU_BAR);
     outcome.push_with_bar(PART, "wake-ups of all threads", wakeups, "/s", 0.0);
-    outcome.push_table(Table { title: "Idle threads", columns: vec!["% of a core", "wake-ups/s"], rows });
+    outcome.push_table(Table { title: "Idle threads".into(), columns: vec!["% of a core", "wake-ups/s"], rows });
     Ok(())
 }
 
 /// A rig with everything on, as without a configuration, whose containers wait for a go that does not come.
 pub fn silent(bench: &Bench) -> Result<Rig> {
-    Rig::start(bench, Receiver::discarding(Transport::Tcp)?, &["payload", "0", "0", "199"], &[])
+    Rig::start(bench, Output::Tcp, Receiver::discarding(Transport::Tcp)?, &["payload", "0", "0", "199"], &[])
 }

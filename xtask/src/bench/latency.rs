@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::outcome::{Outcome, Table};
 use super::percentiles::Percentiles;
 use super::receiver::{Receiver, Transport};
-use super::rig::{LINE_BYTES, NAMES, Rig, at_full_speed};
+use super::rig::{LINE_BYTES, NAMES, Output, Rig, at_full_speed};
 use super::{Bench, payload};
 use crate::ui;
 
@@ -22,55 +22,59 @@ const P99_BAR: f64 = 5.0;
 const BUSY: u64 = 100_000;
 const BUSY_P99_BAR: f64 = 2.0;
 /// Parts of the highest rate, in percent.
-const LOADS: [u64; 3] = [10, 50, 90];
+pub(super) const LOADS: [u64; 3] = [10, 50, 90];
+
+/// Of a table of latencies.
+pub(super) const COLUMNS: [&str; 6] = ["lines/s", "median ms", "99 % ms", "99.9 % ms", "longest ms", "missing"];
 
 /// What the message of a record begins with, in json_lines.
 const MESSAGE: &[u8] = b"\"msg\":\"";
 
 pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
     let mut rows = Vec::new();
-    for transport in Transport::ALL {
-        let name = transport.name();
-        let low = at_rate(bench, transport, LOW, bench.low_load)?;
+    for output in Output::ALL {
+        let name = output.name();
+        let low = at_rate(bench, output, LOW, bench.low_load)?;
         outcome.push_with_bar(PART, &format!("{name}, {LOW} lines/s: median"), low.spread.at(50.0), "ms", MEDIAN_BAR);
         outcome.push_with_bar(PART, &format!("{name}, {LOW} lines/s: 99 %"), low.spread.at(99.0), "ms", P99_BAR);
         outcome.push(PART, format!("{name}, {LOW} lines/s: 99.9 %"), low.spread.at(99.9), "ms");
         outcome.push(PART, format!("{name}, {LOW} lines/s: longest"), low.spread.max(), "ms");
         rows.push((format!("{name}, {LOW} lines/s"), low.row()));
         let short = (bench.low_load / 4).max(Duration::from_secs(1));
-        let busy = at_rate(bench, transport, BUSY, short)?;
+        let busy = at_rate(bench, output, BUSY, short)?;
         outcome.push_with_bar(PART, &format!("{name}, {BUSY} lines/s: 99 %"), busy.spread.at(99.0), "ms", BUSY_P99_BAR);
         rows.push((format!("{name}, {BUSY} lines/s"), busy.row()));
         ui::doing(&format!("the highest rate to {name}"));
         let lines = bench.lines / 2;
-        let (ran, _) = at_full_speed(bench, transport, lines)?;
+        let (ran, _) = at_full_speed(bench, output, lines)?;
         let highest = (NAMES.len() as u64 * lines) as f64 / ran.elapsed.as_secs_f64();
         for load in LOADS {
-            let measured = at_rate(bench, transport, (highest * load as f64 / 100.0) as u64, short)?;
+            let measured = at_rate(bench, output, (highest * load as f64 / 100.0) as u64, short)?;
             rows.push((format!("{name}, {load} % of the highest"), measured.row()));
         }
     }
-    let columns = vec!["lines/s", "median ms", "99 % ms", "99.9 % ms", "longest ms", "missing"];
-    outcome.push_table(Table { title: "Latency by load", columns, rows });
+    outcome.push_table(Table { title: "Latency by load".into(), columns: COLUMNS.to_vec(), rows });
     Ok(())
 }
 
-struct Measured {
+pub(super) struct Measured {
     /// As it was, not as it was asked for.
-    rate: f64,
-    spread: Percentiles,
-    missing: u64,
+    pub rate: f64,
+    pub spread: Percentiles,
+    pub missing: u64,
 }
 
 impl Measured {
-    fn row(&self) -> Vec<f64> {
+    /// By [`COLUMNS`].
+    pub fn row(&self) -> Vec<f64> {
         let Self { rate, spread, missing } = self;
         vec![*rate, spread.at(50.0), spread.at(99.0), spread.at(99.9), spread.max(), *missing as f64]
     }
 }
 
-fn at_rate(bench: &Bench, transport: Transport, rate: u64, time: Duration) -> Result<Measured> {
-    ui::doing(&format!("{} at {rate} lines/s for {} s", transport.name(), time.as_secs()));
+fn at_rate(bench: &Bench, output: Output, rate: u64, time: Duration) -> Result<Measured> {
+    let transport = output.transport();
+    ui::doing(&format!("{} at {rate} lines/s for {} s", output.name(), time.as_secs()));
     let rate_each = (rate / NAMES.len() as u64).max(1);
     let count_each = rate_each * time.as_secs();
     let expected = count_each * NAMES.len() as u64;
@@ -92,7 +96,7 @@ fn at_rate(bench: &Bench, transport: Transport, rate: u64, time: Duration) -> Re
     })?;
     let [seed, count, length, each] =
         [bench.seed, count_each, LINE_BYTES - 1, rate_each].map(|number| number.to_string());
-    let mut rig = Rig::start(bench, receiver, &["timed", &seed, &count, &length, &each], &["--no-kernel"])?;
+    let mut rig = Rig::start(bench, output, receiver, &["timed", &seed, &count, &length, &each], &["--no-kernel"])?;
     let ran = rig.go()?;
     rig.stop()?;
     let samples = std::mem::take(&mut *samples.lock().ok().context("the receiver panicked")?);
@@ -103,14 +107,14 @@ fn at_rate(bench: &Bench, transport: Transport, rate: u64, time: Duration) -> Re
 
 /// The lines of a stream that comes in pieces.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     unfinished: Vec<u8>,
     /// Where the message was in the line before: it is there again in most.
-    message_at: usize,
+    pub message_at: usize,
 }
 
 impl Lines {
-    fn feed(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(&[u8], &mut usize)) {
+    pub fn feed(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(&[u8], &mut usize)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.unfinished.is_empty() {

@@ -164,7 +164,7 @@ fn read_lines(stream: &mut UnixStream, lines: u64) -> Result<u64> {
 }
 
 /// A pipe whose other end the log socket has.
-fn pass_pipe(log: &Path) -> Result<std::io::PipeWriter> {
+pub(super) fn pass_pipe(log: &Path) -> Result<std::io::PipeWriter> {
     let (read, write) = std::io::pipe()?;
     let socket = UnixDatagram::unbound()?;
     socket.connect(log)?;

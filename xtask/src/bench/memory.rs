@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::Bench;
 use super::idle::{SETTLED, silent};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, mebibytes};
 use super::process::Peak;
 use super::receiver::{Receiver, Transport};
-use super::rig::flood;
+use super::rig::{Output, flood};
 use super::sockets::{tcp_receive_queue, tcp_send_queue};
 use crate::ui;
 
@@ -44,7 +44,7 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
 
 fn at_full_speed(bench: &Bench, outcome: &mut Outcome, what: &str, receiver: Receiver, bar: Option<f64>) -> Result<()> {
     ui::doing(&format!("two containers at full speed to tcp, {what}"));
-    let mut rig = flood(bench, receiver, bench.lines)?;
+    let mut rig = flood(bench, Output::Tcp, receiver, bench.lines)?;
     let (process, receiver) = (rig.forwarder.process(), rig.receiver.address);
     let anonymous = {
         let process = process.clone();
@@ -63,8 +63,4 @@ fn at_full_speed(bench: &Bench, outcome: &mut Outcome, what: &str, receiver: Rec
     outcome.push(PART, format!("{what}: peak in the receive queue"), mebibytes(receiving.stop()), "MiB");
     rig.stop()?;
     Ok(())
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / (1 << 20) as f64
 }

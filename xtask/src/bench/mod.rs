@@ -1,8 +1,8 @@
 //! `cargo xtask bench e2e`: the release binary of this checkout, real containers, real sockets, and each figure beside
 //! its bar.
 //!
-//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`], and [`paths`] for what other forwarders do too. Each starts a Ringward of its own, so that none
-//! sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
+//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`], [`paths`] for what other forwarders do too, and
+//! [`growth`]. Each starts a Ringward of its own, so that none sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
 //! measured ([`forwarder`], [`process`]), all of these together ([`rig`]), the lines ([`payload`]), and what comes out
 //! ([`outcome`]).
 //!
@@ -13,6 +13,7 @@ mod chart;
 pub mod count;
 mod flame;
 mod forwarder;
+mod growth;
 mod idle;
 mod latency;
 mod load;
@@ -52,7 +53,7 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum What {
-    /// From write(2) in real containers to a receiver: latency, idle, memory, throughput (root; a few minutes)
+    /// From write(2) in real containers, from files, sockets and descriptors to a receiver (root; three quarters of an hour)
     E2e(E2eOptions),
     /// Instructions a record of each pure stage, beside the committed numbers
     Count(count::CountOptions),
@@ -79,7 +80,7 @@ struct E2eOptions {
     /// JSON on stdout instead of tables
     #[arg(long)]
     json: bool,
-    /// A bar chart of the paths, as SVG, into this file
+    /// A bar chart of what lines cost, as SVG, into this file
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
     /// Of the paths, measure only this; may be repeated
@@ -103,6 +104,7 @@ enum Part {
     Memory,
     Throughput,
     Paths,
+    Growth,
 }
 
 /// `forwarder/tests/harness/machine.rs` has it too.
@@ -200,6 +202,7 @@ impl Part {
             Self::Memory => memory::measure,
             Self::Throughput => throughput::measure,
             Self::Paths => paths::measure,
+            Self::Growth => growth::measure,
         };
         measure(bench, outcome).with_context(|| format!("{name} could not be measured"))
     }

@@ -22,7 +22,7 @@ pub struct Figure {
 
 /// Numbers that belong beside each other.
 pub struct Table {
-    pub title: &'static str,
+    pub title: String,
     pub columns: Vec<&'static str>,
     pub rows: Vec<(String, Vec<f64>)>,
 }
@@ -90,6 +90,10 @@ impl Outcome {
         });
         json!({"figures": figures.collect::<Vec<_>>(), "tables": tables.collect::<Vec<_>>()})
     }
+}
+
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
 }
 
 /// Three significant digits and a bit: what a measurement is worth.

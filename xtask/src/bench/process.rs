@@ -19,6 +19,9 @@ pub struct Process {
     folder: PathBuf,
 }
 
+/// Between two looks at memory: short beside a run.
+const INTERVAL: Duration = Duration::from_millis(10);
+
 /// One thread, as far as it was scheduled.
 #[derive(Clone, Copy, Default)]
 pub struct Scheduled {
@@ -41,13 +44,15 @@ impl Process {
         self.resident_bytes().is_ok()
     }
 
-    /// User and system time of all threads, those that have ended included; exact to 10 ms.
+    /// User and system time of all threads. Exact to the nanosecond, but to 10 ms for what threads took that have ended.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = read_to_string(self.folder.join("stat"))?;
         // The name, in parentheses, may hold anything.
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks = fields.skip(11).take(2).map(|word| word.parse().unwrap_or(0)).sum::<u64>();
-        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+        let with_ended = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
+        let exact = self.threads().map(|threads| threads.values().map(|thread| thread.cpu).sum()).unwrap_or_default();
+        Ok(with_ended.max(exact))
     }
 
     /// Each thread, by name and number; exact to the nanosecond.
@@ -74,6 +79,13 @@ impl Process {
     /// All resident memory, in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         Ok(1024 * self.status("VmRSS:")?)
+    }
+
+    /// Begins to look for the most of both: its own memory, and all of it.
+    pub fn watch_memory(&self) -> (Peak, Peak) {
+        let (one, other) = (self.clone(), self.clone());
+        let anonymous = Peak::watch(INTERVAL, move || one.anonymous_bytes().unwrap_or(0));
+        (anonymous, Peak::watch(INTERVAL, move || other.resident_bytes().unwrap_or(0)))
     }
 
     fn status(&self, name: &str) -> Result<u64> {

@@ -27,8 +27,6 @@ pub enum Transport {
 }
 
 impl Transport {
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",

@@ -1,4 +1,4 @@
-//! As fast as it goes, for each transport twice: once into a receiver that throws everything away, for the speed, and
+//! As fast as it goes, for each output twice: once into a receiver that throws everything away, for the speed, and
 //! once with the same payload into one that keeps it, for what was lost, doubled or changed.
 
 use std::collections::HashMap;
@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Table, mebibytes};
+use super::paths::COLUMNS;
 use super::receiver::{Receiver, Transport};
-use super::rig::{LINE_BYTES, NAMES, Ran, at_full_speed, flood};
+use super::rig::{LINE_BYTES, NAMES, Output, Ran, at_full_speed, flood};
 use super::{Bench, payload};
 use crate::ui;
 
@@ -17,26 +18,48 @@ const PART: &str = "throughput";
 const CPU_BAR: f64 = 1.0;
 
 pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
-    for transport in Transport::ALL {
-        ui::doing(&format!("{} x {} lines to {}", NAMES.len(), bench.lines, transport.name()));
-        let (ran, reads) = at_full_speed(bench, transport, bench.lines)?;
+    let mut rows = Vec::new();
+    for output in Output::ALL {
+        ui::doing(&format!("{} x {} lines to {}", NAMES.len(), bench.lines, output.name()));
+        let (ran, reads) = at_full_speed(bench, output, bench.lines)?;
         ui::doing("the same lines again, kept and compared");
-        let (checked, seen) = check(bench, transport)?;
-        report(bench, transport, &ran, &checked, &seen, outcome);
-        if transport == Transport::Udp {
+        let (checked, seen) = check(bench, output)?;
+        report(bench, output, &ran, &checked, &seen, outcome);
+        if output.transport() == Transport::Udp {
             let lines = NAMES.len() as u64 * bench.lines;
             let missing = lines.saturating_sub(reads + ran.dropped);
-            outcome.push_with_bar(PART, "udp: lines lost, fast run", missing as f64, "", 0.0);
-            outcome.push(PART, "udp: dropped by the receiver's socket", (ran.dropped + checked.dropped) as f64, "");
+            let name = |what: &str| format!("{}: {what}", output.name());
+            outcome.push_with_bar(PART, &name("lines lost, fast run"), missing as f64, "", 0.0);
+            let dropped = ran.dropped + checked.dropped;
+            outcome.push(PART, name("dropped by the receiver's socket"), dropped as f64, "");
         }
+        rows.push((output.name().to_owned(), row(bench, &ran, &checked, &seen)));
     }
+    outcome.push_table(Table { title: "two containers, by eBPF, to".into(), columns: COLUMNS.to_vec(), rows });
     Ok(())
 }
 
-fn report(bench: &Bench, transport: Transport, ran: &Ran, checked: &Ran, seen: &Seen, outcome: &mut Outcome) {
+/// As the other ways have it.
+fn row(bench: &Bench, ran: &Ran, checked: &Ran, seen: &Seen) -> Vec<f64> {
+    let lines = (NAMES.len() as u64 * bench.lines) as f64;
+    let rate = lines / ran.elapsed.as_secs_f64();
+    vec![
+        ran.cpu.as_secs_f64() * 1e6 / lines,
+        rate,
+        rate * LINE_BYTES as f64 / 1e6,
+        mebibytes(ran.anonymous),
+        mebibytes(ran.resident),
+        seen.lost as f64,
+        (seen.reported_records + seen.reported_bytes / LINE_BYTES + checked.dropped) as f64,
+        seen.doubled as f64,
+        seen.wrong as f64,
+    ]
+}
+
+fn report(bench: &Bench, output: Output, ran: &Ran, checked: &Ran, seen: &Seen, outcome: &mut Outcome) {
     let lines = (NAMES.len() as u64 * bench.lines) as f64;
     let seconds = ran.elapsed.as_secs_f64();
-    let name = |what: &str| format!("{}: {what}", transport.name());
+    let name = |what: &str| format!("{}: {what}", output.name());
     outcome.push(PART, name("lines"), lines / seconds, "/s");
     outcome.push(PART, name("written by the containers"), lines * LINE_BYTES as f64 / seconds / 1e6, "MB/s");
     outcome.push(PART, name("at the receiver"), ran.bytes as f64 / seconds / 1e6, "MB/s");
@@ -50,7 +73,7 @@ fn report(bench: &Bench, transport: Transport, ran: &Ran, checked: &Ran, seen: &
     outcome.push(PART, name("reported lost: records"), seen.reported_records as f64, "");
     // Both runs carry the same lines; what differs is the length of their times, by a fraction of a byte.
     let ratio = ran.bytes as f64 / checked.bytes as f64;
-    if transport == Transport::Tcp && (ratio - 1.0).abs() > 0.002 {
+    if output == Output::Tcp && (ratio - 1.0).abs() > 0.002 {
         ui::warn(&format!("the fast run brought {ratio:.4} times the bytes of the checked one"));
     }
 }
@@ -66,9 +89,9 @@ struct Seen {
     reported_records: u64,
 }
 
-fn check(bench: &Bench, transport: Transport) -> Result<(Ran, Seen)> {
-    let (receiver, kept) = Receiver::keeping(transport)?;
-    let mut rig = flood(bench, receiver, bench.lines)?;
+fn check(bench: &Bench, output: Output) -> Result<(Ran, Seen)> {
+    let (receiver, kept) = Receiver::keeping(output.transport())?;
+    let mut rig = flood(bench, output, receiver, bench.lines)?;
     let ran = rig.go()?;
     rig.stop()?;
     let kept = std::mem::take(&mut *kept.lock().ok().context("the receiver panicked")?);

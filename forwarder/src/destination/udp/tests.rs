@@ -29,7 +29,7 @@ fn deliver(
     let counters = DestinationCounters::default();
     let mut cursor = ring.reader(ReaderOptions::new("a"));
     let (_handle, stop) = stop_channel();
-    let encoder = Encoders::default().encoder(JsonLinesOptions::default());
+    let encoder = Encoders::default().encoder(JsonLinesOptions::default(), crate::ring::Selection::All);
     let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop, encoder };
     let limit = run_io(IoMode::Epoll, async {
         let mut sender = Sender::new(task);

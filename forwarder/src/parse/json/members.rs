@@ -24,7 +24,7 @@ pub(in crate::parse) struct Member {
 /// The first eight bytes of the `len` bytes of a key that `text` begins with, as a number: of two keys, the one with the
 /// lower number is the lesser one. Where the numbers are the same, the keys decide.
 #[inline(always)]
-pub(super) const fn sort_prefix(text: &[u8], len: usize) -> u64 {
+pub(in crate::parse) const fn sort_prefix(text: &[u8], len: usize) -> u64 {
     let first = match text.first_chunk::<8>() {
         Some(first) => u64::from_be_bytes(*first),
         None => short_prefix(text),
@@ -47,7 +47,7 @@ const fn short_prefix(text: &[u8]) -> u64 {
 }
 
 impl Members {
-    pub(super) fn clear(&mut self) {
+    pub(in crate::parse) fn clear(&mut self) {
         self.list.clear();
         self.unsorted = false;
         self.last_prefix = 0;
@@ -55,7 +55,7 @@ impl Members {
 
     /// Adds a member; whether another one may come.
     #[inline(always)]
-    pub(super) fn push(&mut self, prefix: u64, field: FieldSpan) -> bool {
+    pub(in crate::parse) fn push(&mut self, prefix: u64, field: FieldSpan) -> bool {
         // The empty key's prefix is none above another, so that an object that begins with it counts as unsorted.
         self.unsorted |= prefix <= self.last_prefix;
         self.last_prefix = prefix;
@@ -73,16 +73,30 @@ impl Members {
 
     #[inline(never)]
     fn sort_all(&mut self, line: &[u8], more: &[u8]) {
-        let key = |member: &Member| bytes(line, more, member.field.key);
-        // Stable, so that the last of equal ones is the last of the text.
-        self.list.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
+        self.order(line, more);
         self.list.dedup_by(|later, kept| {
-            let same = later.prefix == kept.prefix && key(later) == key(kept);
+            let same = later.has_key_of(kept, line, more);
             if same {
                 *kept = *later;
             }
             same
         });
+    }
+
+    /// By key; equal keys stay, in their order.
+    pub(in crate::parse) fn order(&mut self, line: &[u8], more: &[u8]) {
+        if self.unsorted {
+            let key = |member: &Member| bytes(line, more, member.field.key);
+            // Stable, so that the last of equal ones is the last of the text.
+            self.list.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
+        }
+    }
+}
+
+impl Member {
+    #[inline]
+    pub(in crate::parse) fn has_key_of(&self, other: &Self, line: &[u8], more: &[u8]) -> bool {
+        self.prefix == other.prefix && bytes(line, more, self.field.key) == bytes(line, more, other.field.key)
     }
 }
 

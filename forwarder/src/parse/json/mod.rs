@@ -21,12 +21,13 @@ mod scan;
 mod string;
 
 use self::layout::Layouts;
-use self::members::{Member, Members, sort_prefix};
 use self::nested::Nested;
 use self::scan::{Marks, Scanner};
 use crate::record::{FieldSpan, Span, bytes};
 
-pub(super) use self::members::Key;
+use self::members::Member;
+pub(super) use self::members::{Key, Members, sort_prefix};
+pub(super) use self::string::{put_quoted, put_valid};
 
 /// Levels of objects and arrays, as in Go.
 pub const MAX_DEPTH: usize = 10_000;

@@ -20,7 +20,7 @@ pub(super) fn decode(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()>
 }
 
 /// Appends `text`, each byte that is no part of valid UTF-8 as U+FFFD.
-fn put_valid(mut text: &[u8], out: &mut Vec<u8>) {
+pub(in crate::parse) fn put_valid(mut text: &[u8], out: &mut Vec<u8>) {
     while let Err(error) = std::str::from_utf8(text) {
         let (valid, rest) = text.split_at(error.valid_up_to());
         out.extend_from_slice(valid);
@@ -73,7 +73,7 @@ fn hex(text: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Appends `text`, which is valid UTF-8, in quotes and escaped as Go does for HTML.
-pub(super) fn put_quoted(text: &[u8], out: &mut Vec<u8>) {
+pub(in crate::parse) fn put_quoted(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut from = 0;

@@ -127,7 +127,7 @@ fn what_an_object_does_not_say_is_added() {
 proptest! {
     #[test]
     fn every_line_becomes_an_object(line in proptest::collection::vec(prop_oneof![Just(b'{'), Just(b'"'), Just(b'}'), Just(b':'), any::<u8>()], 0..60)) {
-        for kind in [LineKind::Auto, LineKind::Talos, LineKind::Text] {
+        for kind in [LineKind::Auto, LineKind::Talos, LineKind::Logfmt, LineKind::Text] {
             if let Some(object) = sent(kind, &line, &[]) {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&object).unwrap().is_object());
             }

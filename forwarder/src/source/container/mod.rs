@@ -3,6 +3,7 @@
 //! ```text
 //!  exec event (pid, parent, cgroup leaf) ──► Namer ──► Named::Container(ContainerIdentity) ──► Origin
 //!  procfs ─────────────────────────────────► scan  ──► what runs already, with its pipes
+//!  names of containers ───────────────────► NamePattern ─► which of them are left out
 //!  --pid, --cgroup, --unit ────────────────► select ─► processes that are no containers, with their pipes
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod bundle;
 mod cgroup;
 mod docker;
+mod exclude;
 mod identity;
 mod kubernetes;
 mod naming;
@@ -28,6 +30,7 @@ pub mod select;
 mod storage;
 
 pub use cgroup::{ContainerRef, Membership, PodUid, parse_leaf, parse_path, parse_proc_cgroup};
+pub use exclude::NamePattern;
 pub use identity::{ContainerIdentity, LogFile, LogFormat, Runtime};
 pub use naming::{ExecEvent, Named, Namer, Reason};
 pub use proc::{Proc, Status, StdioIdentity};

@@ -9,17 +9,19 @@ use super::names::Names;
 use super::reader::ReaderHandle;
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
 use crate::source::container::select::{self, SelectError, Selected};
-use crate::source::container::{ExecEvent, Named, Namer, Proc, StdioIdentity};
+use crate::source::container::{ContainerIdentity, ExecEvent, NamePattern, Named, Namer, Proc, StdioIdentity};
 
 /// Names containers for the reader.
 pub struct ContainerNames {
     namer: Namer,
     proc: Proc,
+    exclude: Vec<NamePattern>,
 }
 
 impl ContainerNames {
-    pub fn new(proc: Proc) -> Self {
-        Self { namer: Namer::new(proc.clone()), proc }
+    /// `exclude`: containers that are not captured.
+    pub fn new(proc: Proc, exclude: Vec<NamePattern>) -> Self {
+        Self { namer: Namer::new(proc.clone()), proc, exclude }
     }
 }
 
@@ -37,6 +39,7 @@ impl Names for ContainerNames {
                 tracing::debug!(container = identity.name, pid = exec.process, "not captured: not its first process");
                 None
             }
+            Named::Container(identity) if is_excluded(&self.exclude, &identity) => None,
             Named::Container(identity) => {
                 tracing::debug!(container = identity.name, id = identity.id, pid = exec.process, "captured");
                 let streams = [(Stream::Stdout, exec.is_tty[0]), (Stream::Stderr, exec.is_tty[1])];
@@ -60,10 +63,12 @@ impl Names for ContainerNames {
 /// Adds the containers that run already. Called when the programs are attached, so that none is missed in between.
 /// With `backlog`, what they printed before comes from their log files, from that time on (ns since the epoch).
 /// Returns their number.
-pub fn add_running(reader: &ReaderHandle, proc: &Proc, backlog: Option<i64>) -> usize {
+pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], backlog: Option<i64>) -> usize {
     let own = own_streams(proc);
     let mut running = Namer::new(proc.clone()).scan_running();
-    running.retain(|container| !container.pids.contains(&std::process::id()));
+    running.retain(|container| {
+        !container.pids.contains(&std::process::id()) && !is_excluded(exclude, &container.identity)
+    });
     for container in &running {
         let identity = &container.identity;
         tracing::debug!(container = identity.name, id = identity.id, pid = container.init, "runs already");
@@ -80,6 +85,14 @@ pub fn add_running(reader: &ReaderHandle, proc: &Proc, backlog: Option<i64>) -> 
         }
     }
     running.len()
+}
+
+fn is_excluded(exclude: &[NamePattern], identity: &ContainerIdentity) -> bool {
+    let is_excluded = exclude.iter().any(|pattern| pattern.matches(identity));
+    if is_excluded {
+        tracing::debug!(container = identity.name, id = identity.id, "not captured: excluded");
+    }
+    is_excluded
 }
 
 /// Adds what `--pid`, `--cgroup` and `--unit` select.

@@ -10,8 +10,10 @@
 pub mod backlog;
 pub mod btf;
 pub mod containers;
+mod echo;
 mod hold_back;
 pub mod hook;
+mod lines;
 pub mod load;
 pub mod names;
 pub mod offsets;

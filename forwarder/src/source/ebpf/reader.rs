@@ -23,15 +23,16 @@ use rustix::event::epoll;
 
 use super::backlog::{BacklogLog, Pending};
 use super::hold_back::HoldBack;
+use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answers, Names, Question};
-use super::state::{Captured, Ending, Hole, State, account_of, push};
+use super::state::{Captured, Ending, Hole, State, account_of};
 use super::stream::StreamLimits;
-use crate::record::{Origin, OriginHandle, OriginKind};
+use crate::parse::line::LineKind;
+use crate::record::OriginHandle;
 use crate::ring::Ring;
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
-use crate::source::output::Output;
 use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
@@ -58,6 +59,8 @@ pub struct ReaderOptions {
     /// A line without its newline is handed on after this time without more bytes.
     pub idle_flush: Duration,
     pub limits: StreamLimits,
+    /// What a line is taken for.
+    pub parse: LineKind,
 }
 
 /// What capture has seen, since it was started.
@@ -159,7 +162,7 @@ pub fn start(
         state: State {
             options,
             clock: WallClock::now(),
-            output: Output::new(ring),
+            lines: CapturedLines::new(ring, options.parse, Arc::clone(&counters)),
             streams: HashMap::new(),
             processes: HashMap::new(),
             to_watch: Vec::new(),
@@ -169,7 +172,6 @@ pub fn start(
             console,
             questions,
             counters: Arc::clone(&counters),
-            ringward: OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward")),
             missed: [0; MISSED_KINDS],
             round: 0,
             emptied_ns: 0,
@@ -233,7 +235,7 @@ impl Reader {
                 last_account = Instant::now();
                 busy_since_account = false;
             }
-            self.state.output.seal();
+            self.state.lines.seal();
             if stop {
                 self.finish();
                 return;
@@ -392,8 +394,8 @@ impl Reader {
         captured.ending = Ending::No;
         match log {
             None => {
-                let (output, counters) = (&mut self.state.output, &self.state.counters);
-                captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
+                let lines = &mut self.state.lines;
+                captured.stream.name(origin, &mut |origin, framed| lines.push(origin, framed));
             }
             Some(log) => captured.backlog = Some((Pending::new(BacklogLog { attached_ns, ..log }), origin)),
         }
@@ -416,7 +418,7 @@ impl Reader {
     }
 
     fn close_holes(&mut self) {
-        let State { streams, output, counters, round, .. } = &mut self.state;
+        let State { streams, lines, round, .. } = &mut self.state;
         for captured in streams.values_mut() {
             if !captured.stream.has_hole() {
                 captured.hole = None;
@@ -426,7 +428,7 @@ impl Reader {
             let hole = captured.hole.get_or_insert_with(|| Hole::new(waits_for, *round));
             let is_settled = || account_of(&self.capture, &captured.key).is_some_and(|(_, settled)| settled);
             if hole.is_final(waits_for, *round, is_settled) {
-                captured.stream.give_up_hole(&mut |origin, framed| push(output, counters, origin, framed));
+                captured.stream.give_up_hole(&mut |origin, framed| lines.push(origin, framed));
                 captured.hole = None;
             }
         }
@@ -469,12 +471,12 @@ impl Reader {
 
     /// Compares with the kernel's account, where nothing is in flight, and hands on the unfinished line.
     fn settle(&mut self, captured: &mut Captured) {
-        let State { output, counters, .. } = &mut self.state;
+        let lines = &mut self.state.lines;
         if let Some((written, true)) = account_of(&self.capture, &captured.key) {
-            let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+            let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
             captured.stream.settle(written, realtime_ns(), &mut out);
         }
-        captured.stream.flush(&mut |origin, framed| push(output, counters, origin, framed));
+        captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
     }
 
     /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
@@ -484,12 +486,12 @@ impl Reader {
         if !self.drain_what_is_there() {
             before.clear();
         }
-        let State { streams, output, counters, .. } = &mut self.state;
+        let State { streams, lines, .. } = &mut self.state;
         for (id, written) in before {
             let Some(captured) = streams.get_mut(&id) else { continue };
             captured.active = false;
             if !captured.stream.has_hole() {
-                let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+                let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
                 if captured.stream.settle(written, realtime_ns(), &mut out) > 0 {
                     captured.stream.flush(&mut out);
                 }
@@ -507,12 +509,14 @@ impl Reader {
         let before = self.state.counters.skipped_runs.swap(skipped, Ordering::Relaxed);
         if skipped > before {
             let more = skipped - before;
-            self.state.notice(&format!("the kernel skipped the capture program {more} times: output may be missing"));
+            self.state
+                .lines
+                .notice(&format!("the kernel skipped the capture program {more} times: output may be missing"));
         }
         for (kind, (missed, what)) in self.capture.missed().into_iter().enumerate() {
             let before = std::mem::replace(&mut self.state.missed[kind], missed);
             if missed > before {
-                self.state.notice(&format!("{} {what}", missed - before));
+                self.state.lines.notice(&format!("{} {what}", missed - before));
             }
         }
     }
@@ -546,7 +550,7 @@ impl Reader {
             let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
             self.state.hand_on_the_rest(&mut captured, written);
         }
-        self.state.output.seal();
+        self.state.lines.seal();
     }
 
     /// Bytes written to each stream, of those of which nothing is in flight.

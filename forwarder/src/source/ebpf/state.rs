@@ -12,15 +12,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
+use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answer, Question, Questions};
 use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions};
 use super::stream::Stream;
 use super::successor::Successor;
-use crate::record::{Level, Lost, OriginHandle, RecordMeta};
+use crate::record::OriginHandle;
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
-use crate::source::output::Output;
 
 /// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
 const HOLE_PATIENCE: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const MAX_CONSOLE_TEXTS: usize = 65_536;
 pub(super) struct State {
     pub(super) options: ReaderOptions,
     pub(super) clock: WallClock,
-    pub(super) output: Output,
+    pub(super) lines: CapturedLines,
     pub(super) streams: HashMap<u32, Captured>,
     pub(super) processes: HashMap<u64, Watched>,
     /// Processes of exec records of this round, with their targets.
@@ -45,7 +45,6 @@ pub(super) struct State {
     pub(super) console: Option<Sender<ConsoleText>>,
     pub(super) questions: Questions,
     pub(super) counters: Arc<CaptureCounters>,
-    pub(super) ringward: OriginHandle,
     /// What the programs have missed without a target, as last reported.
     pub(super) missed: [u64; MISSED_KINDS],
     /// How often all rings were found empty, and when that look was begun, ns since the epoch: what was written
@@ -159,9 +158,9 @@ impl State {
                     return;
                 }
                 captured.active = true;
-                let (output, counters) = (&mut self.output, &self.counters);
+                let lines = &mut self.lines;
                 captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
-                    push(output, counters, origin, framed);
+                    lines.push(origin, framed);
                 });
                 if !captured.stream.is_named() {
                     self.bound_held();
@@ -186,9 +185,9 @@ impl State {
                     return;
                 }
                 captured.active = true;
-                let (output, counters) = (&mut self.output, &self.counters);
+                let lines = &mut self.lines;
                 captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
-                    push(output, counters, origin, framed);
+                    lines.push(origin, framed);
                 });
             }
             Some(Kind::Exec) => {
@@ -319,8 +318,8 @@ impl State {
         if captured.is_known() || captured.is_refused() {
             return;
         }
-        let (output, counters) = (&mut self.output, &self.counters);
-        captured.stream.name(origin, &mut |origin, framed| push(output, counters, origin, framed));
+        let lines = &mut self.lines;
+        captured.stream.name(origin, &mut |origin, framed| lines.push(origin, framed));
     }
 
     pub(super) fn on_backlog(&mut self, target: u32, open: &Weak<()>, backlog: Backlog) {
@@ -345,8 +344,8 @@ impl State {
             }
         };
         let Some((_, origin)) = captured.backlog.take() else { return };
-        let (output, counters) = (&mut self.output, &self.counters);
-        captured.stream.name_after(origin, &before, &mut |origin, framed| push(output, counters, origin, framed));
+        let lines = &mut self.lines;
+        captured.stream.name_after(origin, &before, &mut |origin, framed| lines.push(origin, framed));
     }
 
     /// Asks for the backlogs whose time has come, with one open question a stream; for all of them, and for the last
@@ -407,10 +406,10 @@ impl State {
     /// Lines whose end does not come.
     pub(super) fn flush_idle(&mut self) {
         let patience = i64::try_from(self.options.idle_flush.as_nanos()).unwrap_or(i64::MAX);
-        let (output, counters) = (&mut self.output, &self.counters);
+        let lines = &mut self.lines;
         for captured in self.streams.values_mut() {
             if captured.stream.is_waiting() && self.emptied_ns - captured.stream.active_ns >= patience {
-                captured.stream.flush(&mut |origin, framed| push(output, counters, origin, framed));
+                captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
             }
         }
     }
@@ -446,9 +445,9 @@ impl State {
     /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and
     /// goes on without the backlog; of one that nobody has named the bytes are counted.
     pub(super) fn hand_on_the_rest(&mut self, captured: &mut Captured, written: u64) {
-        let (output, counters) = (&mut self.output, &self.counters);
+        let lines = &mut self.lines;
         let now = realtime_ns();
-        let mut out = |origin: &OriginHandle, framed: Framed<'_>| push(output, counters, origin, framed);
+        let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
         if let Some((_, origin)) = captured.backlog.take() {
             captured.stream.name(origin, &mut out);
         }
@@ -457,16 +456,8 @@ impl State {
         let bytes = captured.stream.give_up_held();
         if bytes > 0 {
             let from_ns = captured.stream.first_ns.unwrap_or(now);
-            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
-            output.push_loss(&self.ringward, Lost::Bytes(bytes), "from a container without a name", from_ns, now);
+            self.lines.lose_unnamed(bytes, from_ns, now);
         }
-    }
-
-    pub(super) fn notice(&mut self, text: &str) {
-        tracing::warn!("{text}");
-        let now = realtime_ns();
-        let meta = RecordMeta { level: Level::Warning, ..RecordMeta::line(now, text.as_bytes()) };
-        self.output.push(&self.ringward, meta, text.as_bytes());
     }
 }
 
@@ -474,19 +465,6 @@ impl State {
 pub(super) fn account_of(capture: &Capture, key: &PipeKey) -> Option<(u64, bool)> {
     let target = capture.targets.get(key, 0).ok()?;
     Some((target.written, target.settled == target.written))
-}
-
-pub(super) fn push(output: &mut Output, counters: &CaptureCounters, origin: &OriginHandle, framed: Framed<'_>) {
-    match framed {
-        Framed::Line { time_ns, flags, body } => {
-            counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-            output.push(origin, RecordMeta { flags, ..RecordMeta::line(time_ns, body) }, body);
-        }
-        Framed::Lost { bytes, from_ns, to_ns } => {
-            counters.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
-            output.push_loss(origin, Lost::Bytes(bytes), "from this stream", from_ns, to_ns);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use forwarder_common::CGROUP_NAME_LEN;
 
 use super::super::stream::StreamLimits;
 use super::*;
+use crate::parse::line::LineKind;
 use crate::record::{Flags, Origin, OriginKind};
 use crate::ring::{Cursor, ReaderOptions as RingReader, Ring, RingLimits};
 
@@ -13,11 +14,12 @@ fn origin(name: &str) -> OriginHandle {
 fn state() -> (State, Cursor) {
     let ring = Ring::new(RingLimits { bytes: 1 << 20, records: u64::MAX }, 1);
     let cursor = ring.reader(RingReader::new("test"));
+    let counters = Arc::<CaptureCounters>::default();
     let limits = StreamLimits { max_line: 1000, hold: 1000, ahead: 1000 };
     let state = State {
-        options: ReaderOptions { idle_flush: Duration::from_secs(1), limits },
+        options: ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text },
         clock: WallClock::now(),
-        output: Output::new(ring),
+        lines: CapturedLines::new(ring, LineKind::Text, Arc::clone(&counters)),
         streams: HashMap::new(),
         processes: HashMap::new(),
         to_watch: Vec::new(),
@@ -26,8 +28,7 @@ fn state() -> (State, Cursor) {
         next_target: 1,
         console: None,
         questions: Questions { names: unbounded().0, backlogs: unbounded().0 },
-        counters: Arc::default(),
-        ringward: origin("ringward"),
+        counters,
         missed: Default::default(),
         round: 1,
         emptied_ns: 0,
@@ -60,7 +61,7 @@ fn exec(target: u32) -> ExecRecord {
 
 /// The records so far, as `origin: body`; losses by their bytes.
 fn records(state: &mut State, cursor: &mut Cursor) -> Vec<String> {
-    state.output.seal();
+    state.lines.seal();
     let mut found = Vec::new();
     while let Some(next) = cursor.try_next() {
         for record in next.batch.records() {

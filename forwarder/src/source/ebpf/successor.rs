@@ -5,7 +5,6 @@
 //! stream of the first ends, and that of the second begins, at an offset in the middle. What was written before the exec
 //! is the first one's, the rest is kept here until the namer says whose it is.
 
-use super::state::push;
 use super::stream::{Out, Stream};
 use crate::record::OriginHandle;
 use crate::source::ebpf::state::{Captured, Ending, State};
@@ -77,8 +76,8 @@ impl State {
         let captured = match next.answer.take() {
             // Somebody else with the container's pipe, as a process that outlived its first one.
             Some(None) => {
-                let (output, counters) = (&mut self.output, &self.counters);
-                next.hand_on(&mut before.stream, &mut |origin, framed| push(output, counters, origin, framed));
+                let lines = &mut self.lines;
+                next.hand_on(&mut before.stream, &mut |origin, framed| lines.push(origin, framed));
                 before.ending = Ending::ProcessEnded;
                 before
             }
@@ -87,9 +86,9 @@ impl State {
                 self.hand_on_the_rest(&mut before, start);
                 let stream = Stream::new(self.options.limits, start);
                 let mut fresh = Captured { stream, ..self.new_stream(before.key) };
-                let (output, counters) = (&mut self.output, &self.counters);
+                let lines = &mut self.lines;
                 let mut out = |origin: &OriginHandle, framed: crate::source::framer::Framed<'_>| {
-                    push(output, counters, origin, framed);
+                    lines.push(origin, framed);
                 };
                 if let Some(origin) = answer.flatten() {
                     fresh.stream.name(origin, &mut out);

@@ -57,7 +57,7 @@ impl Glob {
     }
 
     /// Whether `path`, absolute, is one of those that the pattern stands for.
-    pub(super) fn matches(&self, path: &Path) -> bool {
+    pub(crate) fn matches(&self, path: &Path) -> bool {
         names(path).is_some_and(|names| matches(&self.parts, &names))
     }
 

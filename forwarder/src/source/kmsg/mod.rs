@@ -10,6 +10,7 @@ mod clock;
 mod parse;
 mod reader;
 mod recover;
+mod set_clock;
 
-pub use parse::{KmsgError, KmsgRecord, facility_name};
+pub use parse::{FacilityNames, KmsgError, KmsgRecord};
 pub use reader::{KmsgCounters, KmsgError as OpenError, KmsgHandle, KmsgOptions, start};

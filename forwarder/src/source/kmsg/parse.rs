@@ -1,6 +1,8 @@
 //! One record of /dev/kmsg: `<prio>,<seq>,<usec>,<flags>[,more];<text>\n[ KEY=value\n…]`, non-printable bytes
 //! escaped as `\xHH` (Documentation/ABI/testing/dev-kmsg of the kernel).
 
+use crate::record::{FieldValue, Level, RecordMeta};
+
 /// A parsed record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KmsgRecord {
@@ -42,6 +44,26 @@ impl KmsgRecord {
         })
     }
 
+    /// The record as Ringward has it, written at `time_ns`, given to `push`: what is said of it, its body and its fields.
+    pub fn give(
+        &self,
+        time_ns: i64,
+        names: FacilityNames,
+        push: impl FnOnce(RecordMeta, &[u8], &[(&str, FieldValue<'_>)]),
+    ) {
+        let facility = names.name(self.facility);
+        let level = Level::from_priority(self.severity);
+        let position = self.sequence.saturating_add(1);
+        let meta = RecordMeta { position, level, ..RecordMeta::line(time_ns, &self.text) };
+        let fields = [
+            ("clock", FieldValue::Integer(self.clock_us)),
+            ("facility", FieldValue::Text(facility.as_bytes())),
+            ("priority", FieldValue::Text(level.name().as_bytes())),
+            ("seq", FieldValue::Integer(i64::try_from(self.sequence).unwrap_or(i64::MAX))),
+        ];
+        push(meta, &self.text, &fields);
+    }
+
     /// The text without its newline and dictionary lines: what was printed.
     pub fn message(&self) -> &[u8] {
         let end = memchr::memchr(b'\n', &self.text).unwrap_or(self.text.len());
@@ -49,13 +71,31 @@ impl KmsgRecord {
     }
 }
 
-/// The name of a facility, as Linux and RFC 5424 number them.
-pub fn facility_name(facility: u32) -> String {
-    const NAMES: [&str; 24] = [
-        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
-        "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
-    ];
-    NAMES.get(facility as usize).map_or_else(|| format!("facility{facility}"), |name| (*name).to_owned())
+/// Whose names the facilities have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FacilityNames {
+    /// As Linux and RFC 5424 number them.
+    #[default]
+    Linux,
+    /// As Talos writes them: 11 to 18 are `local0` to `local7`. It has no names for those above; they have Linux'.
+    Talos,
+}
+
+impl FacilityNames {
+    pub fn name(self, facility: u32) -> String {
+        const NAMES: [&str; 24] = [
+            "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+            "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+            "local7",
+        ];
+        const FTP: u32 = 11;
+        const LOCAL0: u32 = 16;
+        let number = match self {
+            Self::Talos if (FTP..FTP + 8).contains(&facility) => facility - FTP + LOCAL0,
+            Self::Linux | Self::Talos => facility,
+        };
+        NAMES.get(number as usize).map_or_else(|| format!("facility{facility}"), |name| (*name).to_owned())
+    }
 }
 
 fn number<T: std::str::FromStr>(digits: &[u8], field: usize) -> Result<T, KmsgError> {
@@ -127,9 +167,15 @@ mod tests {
 
     #[test]
     fn every_facility_has_a_name() {
-        assert_eq!(facility_name(11), "ftp");
-        assert_eq!(facility_name(16), "local0");
-        assert_eq!(facility_name(99), "facility99");
+        let names = |facility| [FacilityNames::Linux, FacilityNames::Talos].map(|names| names.name(facility));
+        assert_eq!(names(0), ["kern", "kern"]);
+        assert_eq!(names(10), ["authpriv", "authpriv"]);
+        assert_eq!(names(11), ["ftp", "local0"]);
+        assert_eq!(names(16), ["local0", "local5"]);
+        assert_eq!(names(18), ["local2", "local7"]);
+        assert_eq!(names(19), ["local3", "local3"]);
+        assert_eq!(names(23), ["local7", "local7"]);
+        assert_eq!(names(u32::MAX), ["facility4294967295"; 2]);
     }
 
     proptest! {

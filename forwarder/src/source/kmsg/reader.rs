@@ -13,23 +13,26 @@ use crossbeam::channel::Receiver;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::clock::KernelClock;
-use super::parse::{KmsgRecord, facility_name};
-use super::recover::{Recovery, Text};
-use crate::record::{FieldValue, Flags, Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
+use super::parse::{FacilityNames, KmsgRecord};
+use super::recover::{Recovery, Text, is_same};
+use super::set_clock::{Now, SetClock};
+use crate::record::{FieldValue, Flags, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::Ring;
-use crate::source::clock::{monotonic_ns, realtime_ns};
 use crate::source::output::Output;
 
 /// The kernel gives one record a read and EINVAL where it does not fit; its own limit is 8192.
 const READ_LEN: usize = 16 << 10;
-/// How long a gap waits for the console texts that fill it: they come by another thread.
-const RECOVERY_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a gap waits for the next of the console texts that fill it, and for all of them: they come by another
+/// thread, which may have as much to do.
+const NEXT_TEXT: Duration = Duration::from_millis(200);
+const ALL_TEXTS: Duration = Duration::from_secs(5);
 
 /// What to read.
 pub struct KmsgOptions {
     /// Usually /dev/kmsg.
     pub path: PathBuf,
     pub boot_id: String,
+    pub facility_names: FacilityNames,
     /// Texts of the console tracepoint, CLOCK_MONOTONIC in ns with each.
     pub console: Option<Receiver<(u64, Vec<u8>)>>,
 }
@@ -78,14 +81,18 @@ pub fn start(options: KmsgOptions, ring: Arc<Ring>) -> Result<KmsgHandle, KmsgEr
         .map_err(failed)?;
     let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let woken = wake.try_clone().map_err(failed)?;
+    let set_clock = SetClock::watch().map_err(failed)?;
     let counters = Arc::new(KmsgCounters::default());
     let source = format!("boot:{}:kmsg", options.boot_id);
     let mut reader = Reader {
         file,
         woken,
         origin: OriginHandle::new(Origin { source, ..Origin::new(OriginKind::Kernel, "kernel") }),
-        output: Output::new(ring),
+        output: Output::new(Arc::clone(&ring)),
+        ring,
+        facility_names: options.facility_names,
         clock: KernelClock::default(),
+        set_clock,
         recovery: Recovery::default(),
         console: options.console,
         next_sequence: None,
@@ -101,7 +108,10 @@ struct Reader {
     woken: OwnedFd,
     origin: OriginHandle,
     output: Output,
+    ring: Arc<Ring>,
+    facility_names: FacilityNames,
     clock: KernelClock,
+    set_clock: SetClock,
     recovery: Recovery,
     console: Option<Receiver<(u64, Vec<u8>)>>,
     /// Sequence of the next record, once one was read.
@@ -125,6 +135,7 @@ impl Reader {
             let mut descriptors = [
                 PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.set_clock.as_fd(), PollFlags::IN),
             ];
             // Texts of the tracepoint that no record took are looked at now and then, so that none pile up.
             let timeout = self.console.as_ref().filter(|console| !console.is_empty());
@@ -132,13 +143,41 @@ impl Reader {
             if poll(&mut descriptors, timeout.as_ref()).is_err() {
                 continue;
             }
-            if descriptors[1].revents().contains(PollFlags::IN) {
+            let [is_logged, is_woken, is_set] = descriptors.map(|one| one.revents().contains(PollFlags::IN));
+            if is_woken {
                 let _ = self.read_all(&mut buffer, true);
                 self.output.seal();
                 return;
             }
-            is_fresh = true;
+            is_fresh |= is_logged;
+            if is_set {
+                self.now();
+            }
         }
+    }
+
+    /// The clocks, after what was read before the time of day was set got its right time.
+    fn now(&mut self) -> Now {
+        loop {
+            // In this order: what is stamped by this was read before the next time it is set.
+            let now = Now::read();
+            if !self.set_clock.was_set(now) {
+                self.set_clock.follow(now);
+                return now;
+            }
+            self.on_clock_set(Now::read());
+        }
+    }
+
+    fn on_clock_set(&mut self, now: Now) {
+        let step_ns = self.set_clock.step_ns(now);
+        self.output.seal();
+        self.ring.correct_kernel_times(step_ns);
+        self.last_ns = self.last_ns.saturating_add(step_ns);
+        tracing::info!(
+            "the time of day was set by {} ms: what the kernel logged before follows it",
+            step_ns / 1_000_000
+        );
     }
 
     fn read_all(&mut self, buffer: &mut [u8], is_fresh: bool) -> io::Result<()> {
@@ -160,37 +199,33 @@ impl Reader {
 
     fn on_record(&mut self, bytes: &[u8], is_fresh: bool) {
         self.counters.records.fetch_add(1, Ordering::Relaxed);
+        let now = self.now();
         let record = match KmsgRecord::parse(bytes) {
             Ok(record) => record,
             Err(error) => {
                 tracing::debug!("{error}");
-                self.output.push(&self.origin, RecordMeta::line(realtime_ns(), bytes), bytes);
+                self.output.push(&self.origin, RecordMeta::line(now.realtime_ns, bytes), bytes);
                 return;
             }
         };
-        let (monotonic, realtime) = (monotonic_ns(), realtime_ns());
         if is_fresh {
-            self.clock.learn(record.clock_us, monotonic);
+            self.clock.learn(record.clock_us, now.monotonic_ns);
+        } else {
+            self.clock.bound(record.clock_us, now.monotonic_ns);
         }
-        let time_ns = self.clock.wall_ns(record.clock_us, monotonic, realtime);
+        let time_ns = self.clock.wall_ns(record.clock_us, now.monotonic_ns, now.realtime_ns);
         let missing = self.next_sequence.map_or(0, |next| record.sequence.saturating_sub(next));
-        self.fill_gap(&record, missing, time_ns);
-        self.next_sequence = Some(record.sequence + 1);
+        self.fill_gap(&record, missing, time_ns, now);
+        self.next_sequence = Some(record.sequence.saturating_add(1));
         self.last_ns = time_ns;
-        let facility = facility_name(record.facility);
-        let level = Level::from_priority(record.severity);
-        let meta = RecordMeta { position: record.sequence + 1, level, ..RecordMeta::line(time_ns, &record.text) };
-        let fields = [
-            ("clock", FieldValue::Integer(record.clock_us)),
-            ("facility", FieldValue::Text(facility.as_bytes())),
-            ("priority", FieldValue::Text(level.name().as_bytes())),
-            ("seq", FieldValue::Integer(i64::try_from(record.sequence).unwrap_or(i64::MAX))),
-        ];
-        self.output.push_with_fields(&self.origin, meta, &record.text, &fields);
+        let Self { output, origin, .. } = self;
+        record.give(time_ns, self.facility_names, |meta, body, fields| {
+            output.push_with_fields(origin, meta, body, fields);
+        });
     }
 
     /// Puts what /dev/kmsg has lost before `record` into the stream, or says that it is lost.
-    fn fill_gap(&mut self, record: &KmsgRecord, missing: u64, time_ns: i64) {
+    fn fill_gap(&mut self, record: &KmsgRecord, missing: u64, time_ns: i64, now: Now) {
         self.take_console();
         if missing > 0 {
             self.await_console(record.message());
@@ -208,14 +243,14 @@ impl Reader {
         }
         let first = record.sequence - recovered;
         for (index, text) in texts.into_iter().enumerate() {
-            self.push_recovered(text, (lost == 0).then_some(first + index as u64));
+            self.push_recovered(text, (lost == 0).then_some(first + index as u64), now);
         }
     }
 
     /// A text without severity and facility. Its sequence is known where nothing else is missing.
-    fn push_recovered(&mut self, text: Text, sequence: Option<u64>) {
+    fn push_recovered(&mut self, text: Text, sequence: Option<u64>, now: Now) {
         let clock_us = (i64::try_from(text.monotonic_ns).unwrap_or(i64::MAX) - self.clock.difference_ns()) / 1000;
-        let time_ns = self.clock.wall_ns(clock_us, monotonic_ns(), realtime_ns());
+        let time_ns = self.clock.wall_ns(clock_us, now.monotonic_ns, now.realtime_ns);
         let mut body = text.text;
         if body.last() != Some(&b'\n') {
             body.push(b'\n');
@@ -240,11 +275,102 @@ impl Reader {
 
     /// Waits, for a bounded time, until the text of the record after the gap is there.
     fn await_console(&mut self, message: &[u8]) {
-        let deadline = Instant::now() + RECOVERY_PATIENCE;
-        while !self.recovery.has(message) {
-            let Some(console) = &self.console else { return };
-            let Ok((monotonic_ns, text)) = console.recv_deadline(deadline) else { return };
+        let Some(console) = &self.console else { return };
+        let mut is_there = self.recovery.has(message);
+        let deadline = Instant::now() + ALL_TEXTS;
+        while !is_there && Instant::now() < deadline {
+            let Ok((monotonic_ns, text)) = console.recv_timeout(NEXT_TEXT) else { return };
+            is_there = is_same(&text, message);
             self.recovery.push(Text { monotonic_ns, text });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::ring::{Cursor, ReaderOptions, RingLimits};
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// A reader of records that a test writes, one a read as from the device.
+    fn reader() -> (Reader, UnixDatagram, Cursor) {
+        let (kernel, device) = UnixDatagram::pair().unwrap();
+        device.set_nonblocking(true).unwrap();
+        let ring = Ring::new(RingLimits { bytes: 1 << 20, records: u64::MAX }, 1);
+        let cursor = ring.reader(ReaderOptions::new("test"));
+        let reader = Reader {
+            file: OwnedFd::from(device).into(),
+            woken: eventfd(0, EventfdFlags::NONBLOCK).unwrap(),
+            origin: OriginHandle::new(Origin::new(OriginKind::Kernel, "kernel")),
+            output: Output::new(Arc::clone(&ring)),
+            ring,
+            facility_names: FacilityNames::Linux,
+            clock: KernelClock::default(),
+            set_clock: SetClock::watch().unwrap(),
+            recovery: Recovery::default(),
+            console: None,
+            next_sequence: None,
+            last_ns: 0,
+            counters: Arc::default(),
+        };
+        (reader, kernel, cursor)
+    }
+
+    /// Body and time of what there is.
+    fn seen(cursor: &mut Cursor) -> Vec<(String, i64)> {
+        let mut seen = Vec::new();
+        while let Some(found) = cursor.try_next() {
+            let records = found.batch.records();
+            seen.extend(records.map(|record| (String::from_utf8_lossy(record.body).into_owned(), record.time_ns)));
+        }
+        seen
+    }
+
+    #[test]
+    fn what_was_logged_before_the_clock_was_set_and_is_sent_after_it_has_the_right_time() {
+        let (mut reader, kernel, mut cursor) = reader();
+        let mut buffer = vec![0; READ_LEN];
+        let mut write = |reader: &mut Reader, text: &str, sequence: u64| {
+            let clock_us = crate::source::clock::monotonic_ns() / 1000;
+            kernel.send(format!("6,{sequence},{clock_us},-;{text}\n").as_bytes()).unwrap();
+            reader.read_all(&mut buffer, true).unwrap();
+        };
+        let before = crate::source::clock::realtime_ns();
+        // The machine's clock is right; the reader is made to believe that it was a thousand seconds behind.
+        write(&mut reader, "before", 1);
+        let was_behind = 1000 * SECOND;
+        let last = reader.last_ns;
+        reader.set_clock.follow(Now { realtime_ns: before - was_behind, ..Now::read() });
+        let step = |reader: &mut Reader| reader.on_clock_set(Now::read());
+        step(&mut reader);
+        write(&mut reader, "after", 2);
+        reader.output.seal();
+        let after = crate::source::clock::realtime_ns();
+        let seen = seen(&mut cursor);
+        let [(first, first_ns), (second, second_ns)] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((first.as_str(), second.as_str()), ("before\n", "after\n"));
+        let moved = first_ns - last;
+        assert!((was_behind..=was_behind + (after - before)).contains(&moved), "{moved}");
+        assert!((before..=after).contains(second_ns), "the clock that is right moves nothing: {second_ns}");
+    }
+
+    #[test]
+    fn a_gap_has_the_time_of_the_clock_that_was_set_within_it() {
+        let (mut reader, kernel, mut cursor) = reader();
+        let mut buffer = vec![0; READ_LEN];
+        kernel.send(b"6,1,1000,-;a\n").unwrap();
+        reader.read_all(&mut buffer, false).unwrap();
+        let last = reader.last_ns;
+        reader.set_clock.follow(Now { realtime_ns: 0, ..Now::read() });
+        reader.on_clock_set(Now::read());
+        assert!(reader.last_ns > last);
+        kernel.send(b"6,5,1000,-;b\n").unwrap();
+        reader.read_all(&mut buffer, false).unwrap();
+        reader.output.seal();
+        let texts: Vec<String> = seen(&mut cursor).into_iter().map(|(text, _)| text).collect();
+        assert_eq!(texts, ["a\n", "3 records were lost from the kernel log", "b\n"]);
     }
 }

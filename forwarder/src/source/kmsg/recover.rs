@@ -66,13 +66,12 @@ impl Recovery {
 }
 
 /// The tracepoint's text may have been cut at its limit, and may keep a newline.
-fn is_same(text: &[u8], message: &[u8]) -> bool {
+pub(super) fn is_same(text: &[u8], message: &[u8]) -> bool {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    // A message of several lines: its further lines stand as `\n` in both.
-    let first = memchr::memchr(b'\n', text).map_or(text, |end| &text[..end]);
     text == message
         || (text.len() == forwarder_common::CONSOLE_LEN && message.starts_with(text))
-        || (first.len() < text.len() && first == message)
+        // A message of several lines: the text has them all, the record's message is the first one.
+        || (text.get(message.len()) == Some(&b'\n') && text.starts_with(message))
 }
 
 #[cfg(test)]

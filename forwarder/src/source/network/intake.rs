@@ -6,11 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::Listener;
-use crate::parse::line::{LineParser, Parsed};
-use crate::record::{Flags, Lost, RecordMeta};
+use crate::record::{Flags, Lost};
 use crate::ring::Ring;
 use crate::source::framer::{Framed, Framer};
-use crate::source::output::Output;
+use crate::source::lines::Lines;
 
 /// Bytes of one read: large enough that the system call is nothing, small enough that what was read is still in the
 /// cache when it is parsed.
@@ -33,12 +32,6 @@ struct Inner {
     buffer: Vec<u8>,
 }
 
-/// What a line needs to become a record.
-struct Lines {
-    output: Output,
-    parser: LineParser,
-}
-
 /// What came of the bytes at hand, for the counters.
 #[derive(Default)]
 struct Tally {
@@ -49,7 +42,7 @@ struct Tally {
 
 impl Intake {
     pub(super) fn new(ring: Arc<Ring>) -> Self {
-        let lines = Lines { output: Output::new(Arc::clone(&ring)), parser: LineParser::default() };
+        let lines = Lines::new(Arc::clone(&ring));
         Self {
             ring,
             inner: RefCell::new(Inner { lines, buffer: vec![0; READ_BYTES] }),
@@ -87,7 +80,7 @@ impl Intake {
         let Inner { lines, buffer } = &mut *self.inner.borrow_mut();
         let len = read(buffer)?;
         let (mut tally, before) = (Tally::default(), framer.waiting_bytes());
-        let mut out = |framed: Framed<'_>| lines.framed(listener, framed, &mut tally);
+        let mut out = |framed: Framed<'_>| take_framed(lines, listener, framed, &mut tally);
         framer.push(&buffer[..len], now_ns, Flags::NONE, &mut out);
         let unfinished = self.unfinished.get() + framer.waiting_bytes() - before;
         self.unfinished.set(unfinished);
@@ -104,7 +97,7 @@ impl Intake {
         let mut tally = Tally::default();
         self.unfinished.set(self.unfinished.get() - framer.waiting_bytes());
         let lines = &mut self.inner.borrow_mut().lines;
-        framer.flush(&mut |framed| lines.framed(listener, framed, &mut tally));
+        framer.flush(&mut |framed| take_framed(lines, listener, framed, &mut tally));
         tally.count(listener, 0);
     }
 
@@ -123,10 +116,10 @@ impl Intake {
             while let Some((part, more)) =
                 rest.split_at_checked(listener.options.max_line).filter(|(_, more)| !more.is_empty())
             {
-                lines.take(listener, part, now_ns, Flags::PARTIAL, &mut tally);
+                take(lines, listener, part, now_ns, Flags::PARTIAL, &mut tally);
                 rest = more;
             }
-            lines.take(listener, rest, now_ns, Flags::NONE, &mut tally);
+            take(lines, listener, rest, now_ns, Flags::NONE, &mut tally);
         }
         tally.count(listener, bytes);
     }
@@ -140,37 +133,21 @@ impl Intake {
     }
 }
 
-impl Lines {
-    fn framed(&mut self, listener: &Listener, framed: Framed<'_>, tally: &mut Tally) {
-        // Bytes of a connection are never missing: TCP repeats them, or the connection ends.
-        if let Framed::Line { time_ns, flags, body } = framed {
-            self.take(listener, body, time_ns, flags, tally);
-        }
+fn take_framed(lines: &mut Lines, listener: &Listener, framed: Framed<'_>, tally: &mut Tally) {
+    // Bytes of a connection are never missing: TCP repeats them, or the connection ends.
+    if let Framed::Line { time_ns, flags, body } = framed {
+        take(lines, listener, body, time_ns, flags, tally);
     }
+}
 
-    #[inline]
-    fn take(&mut self, listener: &Listener, line: &[u8], now_ns: i64, flags: Flags, tally: &mut Tally) {
-        let parsed = match self.parser.parse(listener.options.kind, line) {
-            Some(parsed) => parsed,
-            None if flags.is_empty() => {
-                tally.blank += 1;
-                return;
-            }
-            // White space in the middle of a line is a part of it.
-            None => Parsed::text(line),
-        };
-        // An object is whole, also without a newline behind it.
-        let flags = if parsed.is_object { Flags::NONE } else { flags };
-        tally.records += 1;
-        tally.parts += u64::from(!flags.is_empty());
-        let meta = RecordMeta {
-            time_ns: parsed.time_ns.unwrap_or(now_ns),
-            position: 0,
-            level: parsed.level,
-            flags,
-            original_len: parsed.parts.body.len,
-        };
-        self.output.push_parts(&listener.origin, meta, &parsed.parts);
+#[inline]
+fn take(lines: &mut Lines, listener: &Listener, line: &[u8], now_ns: i64, flags: Flags, tally: &mut Tally) {
+    match lines.put(&listener.origin, listener.options.kind, line, now_ns, flags) {
+        Some(flags) => {
+            tally.records += 1;
+            tally.parts += u64::from(!flags.is_empty());
+        }
+        None => tally.blank += 1,
     }
 }
 

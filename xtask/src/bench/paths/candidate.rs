@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::feed::Feed;
+use super::gateway::Gateway;
 use super::way::{Input, Way};
 use crate::bench::process::Process;
 use crate::bench::sockets;
@@ -49,15 +49,31 @@ struct Kind {
     /// What stands before and after the path of the configuration; `@STATE@` is its folder.
     before: &'static [&'static str],
     after: &'static [&'static str],
+    output: Output,
 }
 
-const PEERS: [Kind; 4] = [
+/// How records leave it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// It connects to the receiver.
+    Socket,
+    /// It has no JSON over TCP: its standard output is passed on.
+    Stdout,
+    /// The same, by HTTP, in zstd.
+    Http,
+}
+
+/// Of a configuration that is arguments, one a line.
+const ARGUMENTS: &str = "args";
+
+const PEERS: [Kind; 7] = [
     Kind {
         name: "rsyslog",
         program: "rsyslogd",
         extension: "conf",
         before: &["-n", "-f"],
         after: &["-i", "@STATE@/pid"],
+        output: Output::Socket,
     },
     Kind {
         name: "syslog-ng",
@@ -65,9 +81,48 @@ const PEERS: [Kind; 4] = [
         extension: "conf",
         before: &["-F", "--no-caps", "-f"],
         after: &["-R", "@STATE@/persist", "-c", "@STATE@/control", "-p", "@STATE@/pid"],
+        output: Output::Socket,
     },
-    Kind { name: "vector", program: "vector", extension: "yaml", before: &["--quiet", "--config"], after: &[] },
-    Kind { name: "fluent-bit", program: "fluent-bit", extension: "conf", before: &["-c"], after: &[] },
+    Kind {
+        name: "vector",
+        program: "vector",
+        extension: "yaml",
+        before: &["--quiet", "--config"],
+        after: &[],
+        output: Output::Socket,
+    },
+    Kind {
+        name: "fluent-bit",
+        program: "fluent-bit",
+        extension: "conf",
+        before: &["-c"],
+        after: &[],
+        output: Output::Socket,
+    },
+    Kind {
+        name: "filebeat",
+        program: "filebeat",
+        extension: "yml",
+        before: &["-e", "--strict.perms=false", "-c"],
+        after: &["--path.home", "@STATE@", "--path.data", "@STATE@/data"],
+        output: Output::Stdout,
+    },
+    Kind {
+        name: "otelcol",
+        program: "otelcol",
+        extension: "yaml",
+        before: &["--config"],
+        after: &[],
+        output: Output::Stdout,
+    },
+    Kind {
+        name: "vlagent",
+        program: "vlagent",
+        extension: ARGUMENTS,
+        before: &[],
+        after: &["-tmpDataPath=@STATE@/data", "-httpListenAddr=127.0.0.1:0"],
+        output: Output::Http,
+    },
 ];
 
 const RINGWARD: Kind = Kind {
@@ -76,6 +131,7 @@ const RINGWARD: Kind = Kind {
     extension: "yaml",
     before: &["run", "--config"],
     after: &["--state-dir", "@STATE@/state"],
+    output: Output::Socket,
 };
 
 #[derive(Clone)]
@@ -85,6 +141,11 @@ pub struct Candidate {
     program: PathBuf,
     /// Where its libraries and modules are, if they are not where it looks for them.
     unpacked: Option<PathBuf>,
+}
+
+/// Whether somebody of this name is not Ringward.
+pub fn is_peer(name: &str) -> bool {
+    PEERS.iter().any(|peer| peer.name == name)
 }
 
 /// Ringward, and the peers that are installed or given.
@@ -108,47 +169,83 @@ pub fn find_all(ringward: &Path, given: &[Given], none: bool) -> Result<Vec<Cand
     Ok(candidates)
 }
 
+/// What a run of a candidate is given.
+pub struct Place<'p> {
+    /// The file to read, or empty.
+    pub input: &'p Path,
+    /// The receiver's port.
+    pub receiver: u16,
+    /// An empty folder.
+    pub state: &'p Path,
+    /// Whether what arrives is looked at, so that it is to be plain.
+    pub is_looked_at: bool,
+}
+
 impl Candidate {
     pub fn takes(&self, way: Way) -> bool {
-        self.template(way).is_file()
+        // Behind a gateway, a receiver that closes would be the gateway's affair.
+        self.template(way).is_file() && (self.kind.output == Output::Socket || way.closes().is_none())
     }
 
     fn template(&self, way: Way) -> PathBuf {
         let file = format!("{}.{}", way.configuration(), self.kind.extension);
-        workspace::root().join("benches/peers").join(self.kind.name).join(file)
+        self.folder().join(file)
+    }
+
+    fn folder(&self) -> PathBuf {
+        workspace::root().join("benches/peers").join(self.kind.name)
     }
 
     /// Starts it; returns when it listens, where it has to.
-    pub fn start(&self, way: Way, feed: &Feed, receiver: u16, state: &Path) -> Result<Running> {
+    pub fn start(&self, way: Way, place: &Place<'_>) -> Result<Running> {
         let port = match way.input() {
-            Input::File => 0,
+            Input::File | Input::Descriptor => 0,
             Input::Tcp => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port(),
             Input::Udp { .. } => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port(),
         };
-        let shown = state.to_string_lossy();
+        let mut gateway = None;
+        let mut receiver = place.receiver;
+        if self.kind.output == Output::Http {
+            let (port, http) = Gateway::http(place.receiver, place.is_looked_at)?;
+            receiver = port;
+            gateway = Some(http);
+        }
+        let (shown, folder) = (place.state.to_string_lossy(), self.folder());
         let fill = |text: &str| {
-            text.replace("@INPUT@", &feed.file.to_string_lossy())
+            text.replace("@INPUT@", &place.input.to_string_lossy())
                 .replace("@LISTEN@", &port.to_string())
                 .replace("@PORT@", &receiver.to_string())
                 .replace("@STATE@", &shown)
+                .replace("@HERE@", &folder.to_string_lossy())
         };
         let template = self.template(way);
         let text = std::fs::read_to_string(&template).with_context(|| format!("{}", template.display()))?;
-        let configuration = state.join(format!("bench.{}", self.kind.extension));
-        std::fs::write(&configuration, fill(&text))?;
+        let text = fill(&text);
         let mut command = Command::new(&self.program);
         if let Some(folder) = &self.unpacked {
             self.look_in(folder, &mut command)?;
         }
-        command.args(self.kind.before).arg(&configuration).args(self.kind.after.iter().map(|word| fill(word)));
-        let said = state.join("said");
+        command.args(self.kind.before);
+        if self.kind.extension == ARGUMENTS {
+            command.args(text.lines());
+        } else {
+            let configuration = place.state.join(format!("bench.{}", self.kind.extension));
+            std::fs::write(&configuration, text)?;
+            command.arg(&configuration);
+        }
+        command.args(self.kind.after.iter().map(|word| fill(word)));
+        let said = place.state.join("said");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
+        if self.kind.output == Output::Stdout {
+            let (stdout, writer) = std::io::pipe()?;
+            command.stdout(writer);
+            gateway = Some(Gateway::pipe(stdout, place.receiver)?);
+        }
         let line = command::echo(&command);
         let child = command.spawn().with_context(|| format!("cannot run `{line}`"))?;
-        let mut running = Running { child, port, said };
-        if way.listens() {
-            running.wait_ready(way.input()).with_context(|| format!("`{line}`"))?;
-        }
+        let log_socket = place.state.join("log.sock");
+        let mut running = Running { child, port, said, log_socket, gateway };
+        running.wait_ready(way.input()).with_context(|| format!("`{line}`"))?;
         Ok(running)
     }
 
@@ -168,6 +265,9 @@ pub struct Running {
     child: Child,
     port: u16,
     said: PathBuf,
+    log_socket: PathBuf,
+    /// Ends when nothing comes from the child any more.
+    gateway: Option<Gateway>,
 }
 
 impl Running {
@@ -180,11 +280,18 @@ impl Running {
         self.port
     }
 
+    /// Where it takes descriptors, if it does.
+    pub fn log_socket(&self) -> &Path {
+        &self.log_socket
+    }
+
     fn wait_ready(&mut self, input: Input) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !match input {
+            Input::File => true,
+            Input::Descriptor => self.log_socket.exists(),
             Input::Udp { .. } => sockets::udp_listens(self.port),
-            Input::File | Input::Tcp => sockets::tcp_listens(self.port),
+            Input::Tcp => sockets::tcp_listens(self.port),
         } {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}: {}", self.said());
@@ -211,7 +318,7 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
+        self.gateway.take().map_or(Ok(()), Gateway::finish)
     }
 
     fn terminate(&self) {

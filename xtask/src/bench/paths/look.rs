@@ -35,6 +35,8 @@ pub struct Looking {
     times: Vec<u8>,
     rest: Vec<u8>,
     look: Look,
+    /// Whether texts arrive as they are.
+    is_plain: bool,
 }
 
 impl Looking {
@@ -49,6 +51,7 @@ impl Looking {
             times: vec![0; feed.lines as usize],
             rest: Vec::new(),
             look: Look::default(),
+            is_plain: feed.shape.is_plain(),
         }
     }
 
@@ -90,6 +93,19 @@ impl Looking {
         if line.is_empty() {
             return;
         }
+        if !(line.starts_with(b"{") && line.ends_with(b"}")) {
+            self.look.changed += 1;
+            return;
+        }
+        let found = if self.is_plain { self.plain(line) } else { self.escaped(line) };
+        if found == 0 {
+            self.notice(line);
+        }
+    }
+
+    /// Looks at the bytes of an object, in which nothing of the texts is escaped; how many texts there were. There is one
+    /// in most, and many in a batch of OpenTelemetry's.
+    fn plain(&mut self, line: &[u8]) -> usize {
         // Some escape a slash, which JSON allows.
         let unescaped;
         let line = if memmem::find(line, br"\/").is_some() {
@@ -98,19 +114,47 @@ impl Looking {
         } else {
             line
         };
-        if !(line.starts_with(b"{") && line.ends_with(b"}")) {
-            self.look.changed += 1;
-            return;
+        let mut found = 0;
+        for quote in memchr_iter(b'"', line) {
+            let text = &line[quote + 1..];
+            let Some(number) = number_of(text) else { continue };
+            let expected = self.expected.get(number);
+            let is_whole = expected
+                .is_some_and(|expected| text.strip_prefix(&expected[..]).is_some_and(|rest| rest.starts_with(b"\"")));
+            self.count(number, is_whole);
+            found += 1;
         }
-        let Some((number, text)) = numbered(line) else {
-            self.notice(line);
-            return;
+        found
+    }
+
+    /// Looks at the values of an object.
+    fn escaped(&mut self, line: &[u8]) -> usize {
+        let Ok(value) = serde_json::from_slice::<Value>(line) else {
+            self.look.changed += 1;
+            return 1;
         };
-        match self.expected.get(number) {
-            Some(expected) if text.strip_prefix(&expected[..]).is_some_and(|rest| rest.starts_with(b"\"")) => {
-                self.times[number] = self.times[number].saturating_add(1);
+        let mut found = 0;
+        let mut values = vec![&value];
+        while let Some(value) = values.pop() {
+            match value {
+                Value::Object(members) => values.extend(members.values()),
+                Value::Array(items) => values.extend(items),
+                Value::String(text) => {
+                    let Some(number) = number_of(text.as_bytes()) else { continue };
+                    let is_whole = self.expected.get(number).is_some_and(|expected| expected == text.as_bytes());
+                    self.count(number, is_whole);
+                    found += 1;
+                }
+                _ => {}
             }
-            _ => self.look.changed += 1,
+        }
+        found
+    }
+
+    fn count(&mut self, number: usize, is_whole: bool) {
+        match self.times.get_mut(number).filter(|_| is_whole) {
+            Some(times) => *times = times.saturating_add(1),
+            None => self.look.changed += 1,
         }
     }
 
@@ -134,14 +178,11 @@ impl Looking {
     }
 }
 
-/// The number of the line that is in this object, and what is in it from there on.
-fn numbered(line: &[u8]) -> Option<(usize, &[u8])> {
-    memchr_iter(b'"', line).find_map(|quote| {
-        let text = &line[quote + 1..];
-        let (digits, rest) = text.split_at_checked(9)?;
-        let is_number = digits.iter().all(u8::is_ascii_digit) && rest.first() == Some(&b' ');
-        is_number.then(|| Some((std::str::from_utf8(digits).ok()?.parse().ok()?, text))).flatten()
-    })
+/// The number that the text of a line begins with.
+pub(super) fn number_of(text: &[u8]) -> Option<usize> {
+    let (digits, rest) = text.split_at_checked(9)?;
+    let is_number = digits.iter().all(u8::is_ascii_digit) && rest.first() == Some(&b' ');
+    is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
 }
 
 pub struct Seen(Arc<Mutex<Looking>>);
@@ -239,12 +280,14 @@ fn take(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::way::Way;
     use super::*;
 
     #[test]
     fn lines_are_known_again_in_any_wrapping() {
-        let feed = Feed::prepare(Way::TalosTcp, 1, 4, std::path::Path::new("/nowhere")).unwrap();
+        let feed = Feed::prepare(Way::TalosTcp, 1, 4, Path::new("/nowhere")).unwrap();
         let text = |number| {
             let mut out = Vec::new();
             feed.text(number, &mut out);
@@ -263,5 +306,36 @@ mod tests {
         looking.piece(begin);
         looking.piece(end);
         assert_eq!(looking.finish(1), Look { lost: 2, doubled: 1, changed: 2, reported: 3 });
+    }
+
+    #[test]
+    fn a_batch_of_opentelemetrys_has_many_lines() {
+        let feed = Feed::prepare(Way::TalosTcp, 1, 3, Path::new("/nowhere")).unwrap();
+        let mut looking = Looking::new(&feed);
+        let record = |number| {
+            let mut text = Vec::new();
+            feed.text(number, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            format!("{{\"timeUnixNano\":\"1767323045000000000\",\"body\":{{\"stringValue\":\"{text}\"}}}}")
+        };
+        let line = format!("{{\"resourceLogs\":[{{\"logRecords\":[{},{}]}}]}}\n", record(0), record(2));
+        looking.piece(line.as_bytes());
+        assert_eq!(looking.finish(0), Look { lost: 1, ..Look::default() });
+    }
+
+    #[test]
+    fn escaped_lines_are_compared_by_what_they_mean() {
+        let folder = tempfile::tempdir().unwrap();
+        for way in [Way::EscapesTcp, Way::InvalidTcp, Way::TracesTcp] {
+            let feed = Feed::prepare(way, 1, 3, folder.path()).unwrap();
+            let mut looking = Looking::new(&feed);
+            let mut text = Vec::new();
+            feed.text(1, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            let escaped = serde_json::to_string(&text).unwrap().replace('<', "\\u003c");
+            looking.piece(format!("{{\"msg\":{escaped},\"level\":\"info\"}}\n").as_bytes());
+            looking.piece(format!("{{\"msg\":{}}}\n", serde_json::to_string(&format!("{text} ")).unwrap()).as_bytes());
+            assert_eq!(looking.finish(0), Look { lost: 2, changed: 1, ..Look::default() }, "{way:?}");
+        }
     }
 }
