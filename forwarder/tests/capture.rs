@@ -244,7 +244,7 @@ fn with_rings_too_small_every_missing_byte_is_reported() {
     let file = folder.path().join("small.yaml");
     std::fs::write(&file, "capture: {ring_bytes: 256KiB}\n").unwrap();
     let bench = Bench::start(&["--config", &file.display().to_string()]);
-    bench.ringward.signal(rustix::process::Signal::STOP);
+    bench.ringward.pause();
     let written = bench.run("small-ring", &["emit", "both", "20000", "199"]).stdout.len() as u64;
     // The rings are full: there is no room for its line, but there is for its name.
     let late = bench.run("full-ring", &["echo", "late"]).stdout.len() as u64;

@@ -153,7 +153,7 @@ fn a_storm_that_overruns_the_log_is_recovered_or_reported() {
         |number: u32| kmsg.write_all(format!("<14>{mark} {number:06} {}\n", "x".repeat(150)).as_bytes()).unwrap();
     write(0);
     assert!(receiver.wait(harness::PATIENCE, |seen| seen.iter().any(|one| one.msg.starts_with(&mark))));
-    ringward.signal(rustix::process::Signal::STOP);
+    ringward.pause();
     const STORM: u32 = 30_000;
     (1..STORM).for_each(&mut write);
     ringward.signal(rustix::process::Signal::CONT);

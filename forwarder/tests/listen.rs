@@ -204,7 +204,7 @@ fn datagrams_are_received_or_reported_lost() {
     for number in 0..sent {
         // For a moment nobody reads, at the end as well: the last that are lost are known without one that follows.
         match number {
-            20_000 | 90_000 => ringward.signal(Signal::STOP),
+            20_000 | 90_000 => ringward.pause(),
             40_000 => ringward.signal(Signal::CONT),
             _ => {}
         }
@@ -353,7 +353,7 @@ fn at_a_stop_what_was_sent_is_still_read() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     datagrams.connect(port("udp://")).unwrap();
     // Its thread sees all of it at once, together with the stop.
-    ringward.signal(Signal::STOP);
+    ringward.pause();
     let lines: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
     stream.write_all(format!("{lines}half a line").as_bytes()).unwrap();
     for _ in 0..500 {

@@ -1,15 +1,19 @@
 //! Encode once, send many: destinations that want the same bytes share them.
 //!
 //! ```text
-//!  batch ──► JsonLines ──► kept bytes and ends ──copy──► destination 1
-//!                                              ├─copy──► destination 2
-//!                                              └─copy──► destination 3   (the last: they are dropped)
+//!  batch ──► JsonLines ──► kept bytes and ends ────► destination 1
+//!                                              ├───► destination 2
+//!                                              └───► destination 3   (the last: they are not kept any more)
 //! ```
 //!
-//! The first destination that comes to a batch encodes all of it, and the others copy what they need, as long as they
+//! The first destination that comes to a batch encodes all of it, and the others take what they need, as long as they
 //! come soon: at most [`KEPT_BYTES`] are kept for each distinct encoding, the oldest go first. Who comes later encodes
 //! again, as if it were alone; so does a batch in which records had to be cut, because what was cut is counted by
 //! record. A destination whose encoding nobody shares encodes into its own buffer, and nothing is kept.
+//!
+//! What is taken is not copied where the destination writes from several places at once ([`Payload`]): the bytes are
+//! then freed, or used again, when the last write of them has ended. A destination that stalls holds those of two
+//! writes, beyond [`KEPT_BYTES`].
 //!
 //! All destinations are tasks of one thread, so there is nothing to lock. Batches are known by their place in memory
 //! and not by their sequence: a reader that resumes has a batch of the same sequence with fewer records.
@@ -21,6 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::encode::json_lines::{EncodeReport, JsonLines, JsonLinesOptions};
+use crate::io::Payload;
 use crate::record::Batch;
 use crate::ring::{BatchRef, Selection};
 
@@ -29,6 +34,9 @@ const KEPT_BYTES: usize = 2 << 20;
 
 /// Larger batches are not kept: they hold a record of megabytes.
 const LARGEST_BATCH: usize = 512 << 10;
+
+/// Buffers that are remembered while their last writes end, to be used again.
+const MOST_SPARE: usize = 4;
 
 /// The encoders of all destinations of one thread.
 #[derive(Clone, Default)]
@@ -63,13 +71,59 @@ impl Encoder {
         &mut self,
         batch: &BatchRef,
         records: Range<u32>,
-        out: &mut Vec<u8>,
+        out: &mut impl Out,
         ends: &mut Vec<usize>,
     ) -> EncodeReport {
-        if self.shared.borrow_mut().copy(batch, records.clone(), out, ends) {
+        if self.shared.borrow_mut().give(batch, records.clone(), out, ends) {
             return EncodeReport::default();
         }
-        self.own.encode_batch(&batch.batch, records, out, ends)
+        let (known, before) = (ends.len(), out.len());
+        let own = out.own();
+        let elsewhere = before - own.len();
+        let report = self.own.encode_batch(&batch.batch, records, own, ends);
+        if elsewhere > 0 {
+            ends[known..].iter_mut().for_each(|end| *end += elsewhere);
+        }
+        report
+    }
+}
+
+/// Where encoded records are appended.
+pub(super) trait Out {
+    fn len(&self) -> usize;
+
+    /// Where what is appended to these bytes is appended to all.
+    fn own(&mut self) -> &mut Vec<u8>;
+
+    /// Appends a part of bytes that others have as well.
+    fn share(&mut self, bytes: &Rc<Vec<u8>>, part: Range<usize>);
+}
+
+impl Out for Vec<u8> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn own(&mut self) -> &mut Vec<u8> {
+        self
+    }
+
+    fn share(&mut self, bytes: &Rc<Vec<u8>>, part: Range<usize>) {
+        self.extend_from_slice(&bytes[part]);
+    }
+}
+
+impl Out for Payload {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn own(&mut self) -> &mut Vec<u8> {
+        self.own()
+    }
+
+    fn share(&mut self, bytes: &Rc<Vec<u8>>, part: Range<usize>) {
+        self.share(bytes, part);
     }
 }
 
@@ -95,16 +149,17 @@ struct Shared {
     kept_bytes: usize,
     /// Sequence of the newest batch that was encoded here: who is behind it and finds nothing is late.
     newest: Option<u64>,
-    /// Buffers to be used again.
-    spare: (Vec<u8>, Vec<usize>),
+    /// Buffers to be used again, once nobody holds them.
+    spare: VecDeque<Rc<Vec<u8>>>,
+    spare_ends: Vec<usize>,
 }
 
 /// An encoded batch.
 struct Kept {
     batch: Arc<Batch>,
-    bytes: Vec<u8>,
+    bytes: Rc<Vec<u8>>,
     ends: Vec<usize>,
-    /// Destinations that have not copied its last record.
+    /// Destinations that have not taken its last record.
     waited_for: usize,
 }
 
@@ -118,7 +173,8 @@ impl Shared {
             kept: VecDeque::new(),
             kept_bytes: 0,
             newest: None,
-            spare: Default::default(),
+            spare: VecDeque::new(),
+            spare_ends: Vec::new(),
         }
     }
 
@@ -126,15 +182,15 @@ impl Shared {
         self.options == *options && self.selection == selection
     }
 
-    /// Copies `records`, if they are kept or worth keeping.
-    fn copy(&mut self, batch: &BatchRef, records: Range<u32>, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> bool {
+    /// Appends `records`, if they are kept or worth keeping.
+    fn give(&mut self, batch: &BatchRef, records: Range<u32>, out: &mut impl Out, ends: &mut Vec<usize>) -> bool {
         if self.members < 2 || records.is_empty() {
             return false;
         }
         let known = self.kept.iter().rposition(|kept| Arc::ptr_eq(&kept.batch, &batch.batch));
         let Some(index) = known.or_else(|| self.encode(batch)) else { return false };
         let kept = &mut self.kept[index];
-        kept.copy(records.clone(), out, ends);
+        kept.give(records.clone(), out, ends);
         if records.end == batch.batch.record_count() {
             kept.waited_for = kept.waited_for.saturating_sub(1);
             if kept.waited_for == 0 {
@@ -150,10 +206,15 @@ impl Shared {
             return None;
         }
         self.newest = Some(batch.sequence);
-        let (mut bytes, mut ends) = std::mem::take(&mut self.spare);
+        let (mut bytes, mut ends) = (self.buffer(), std::mem::take(&mut self.spare_ends));
         let report = self.encoder.encode_batch(&batch.batch, 0..batch.batch.record_count(), &mut bytes, &mut ends);
         self.kept_bytes += bytes.len();
-        self.kept.push_back(Kept { batch: Arc::clone(&batch.batch), bytes, ends, waited_for: self.members });
+        self.kept.push_back(Kept {
+            batch: Arc::clone(&batch.batch),
+            bytes: Rc::new(bytes),
+            ends,
+            waited_for: self.members,
+        });
         if report != EncodeReport::default() {
             self.drop_kept(self.kept.len() - 1);
             return None;
@@ -164,29 +225,42 @@ impl Shared {
         Some(self.kept.len() - 1)
     }
 
-    fn drop_kept(&mut self, index: usize) {
-        let Some(Kept { mut bytes, mut ends, .. }) = self.kept.remove(index) else { return };
-        self.kept_bytes -= bytes.len();
+    /// An empty buffer: one that was used before, where nobody holds it any more.
+    fn buffer(&mut self) -> Vec<u8> {
+        let free = self.spare.iter().position(|spare| Rc::strong_count(spare) == 1);
+        let spare = free.and_then(|index| self.spare.remove(index)).and_then(|spare| Rc::try_unwrap(spare).ok());
+        let mut bytes = spare.unwrap_or_default();
         bytes.clear();
         bytes.shrink_to(2 * LARGEST_BATCH);
+        bytes
+    }
+
+    fn drop_kept(&mut self, index: usize) {
+        let Some(Kept { bytes, mut ends, .. }) = self.kept.remove(index) else { return };
+        self.kept_bytes -= bytes.len();
+        if self.spare.len() == MOST_SPARE {
+            self.spare.pop_front();
+        }
+        self.spare.push_back(bytes);
         ends.clear();
-        self.spare = (bytes, ends);
+        self.spare_ends = ends;
     }
 
     /// Nobody shares any more.
     fn forget(&mut self) {
         self.kept.clear();
         self.kept_bytes = 0;
-        self.spare = Default::default();
+        self.spare.clear();
+        self.spare_ends = Vec::new();
     }
 }
 
 impl Kept {
-    fn copy(&self, records: Range<u32>, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+    fn give(&self, records: Range<u32>, out: &mut impl Out, ends: &mut Vec<usize>) {
         let (first, behind) = (records.start as usize, records.end as usize);
         let start = first.checked_sub(1).map_or(0, |before| self.ends[before]);
         let at = out.len();
-        out.extend_from_slice(&self.bytes[start..self.ends[behind - 1]]);
+        out.share(&self.bytes, start..self.ends[behind - 1]);
         ends.extend(self.ends[first..behind].iter().map(|end| end - start + at));
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Out};
 use crate::encode::json_lines::EncodeReport;
 use crate::record::Batch;
 use crate::ring::BatchRef;
@@ -87,7 +87,7 @@ impl Outbox {
         encoder: &mut Encoder,
         max_records: u32,
         max_bytes: usize,
-        out: &mut Vec<u8>,
+        out: &mut impl Out,
         ends: &mut Vec<usize>,
     ) -> Encoded {
         let mut done = Encoded::default();

@@ -35,7 +35,7 @@ use std::ops::{AddAssign, Range};
 
 use self::shape::{Shape, Slots};
 use self::template::Template;
-use super::simd::{self, EscapeStyle, Sink};
+use super::simd::{self, EscapeStyle, Escaper, Sink, Work};
 use super::time::TimeWriter;
 use crate::record::{Batch, Flags, Origin, OriginId, OriginKind};
 
@@ -109,6 +109,18 @@ impl JsonLines {
         out: &mut Vec<u8>,
         ends: &mut Vec<usize>,
     ) -> EncodeReport {
+        simd::with_best(Encode { encoder: self, batch, records, out, ends })
+    }
+
+    #[inline(always)]
+    fn encode(
+        &mut self,
+        batch: &Batch,
+        records: Range<u32>,
+        out: &mut Vec<u8>,
+        ends: &mut Vec<usize>,
+        escaper: impl Escaper,
+    ) -> EncodeReport {
         if self.templates.len() + self.shapes > MAX_TEMPLATES {
             self.templates.clear();
             self.by_origin.clear();
@@ -128,7 +140,7 @@ impl JsonLines {
             let shape = self.templates[template].shape_of(&record, record.flags, &mut self.large, &mut self.shapes);
             // A body that is too long by itself is not escaped in full first: it may be megabytes.
             let fits = record.body.len() <= limit && {
-                shape.write(slots, &mut out);
+                shape.write(slots, &mut out, escaper);
                 out.position() - start <= limit
             };
             if !fits {
@@ -165,19 +177,37 @@ impl JsonLines {
     }
 }
 
+/// [`JsonLines::encode_batch`].
+struct Encode<'e> {
+    encoder: &'e mut JsonLines,
+    batch: &'e Batch,
+    records: Range<u32>,
+    out: &'e mut Vec<u8>,
+    ends: &'e mut Vec<usize>,
+}
+
+impl Work for Encode<'_> {
+    type Output = EncodeReport;
+
+    #[inline(always)]
+    fn run(self, escaper: impl Escaper) -> EncodeReport {
+        self.encoder.encode(self.batch, self.records, self.out, self.ends, escaper)
+    }
+}
+
 /// Writes the record with as much of its body as fits.
 #[cold]
 fn write_cut(shape: &Shape, slots: &mut Slots<'_, '_>, limit: usize, out: &mut Sink<'_>) -> EncodeReport {
     let start = out.position();
     let whole = slots.body;
     slots.body = b"";
-    shape.write(slots, out);
+    shape.write(slots, out, simd::Best);
     let Some(room) = limit.checked_sub(out.position() - start) else {
         return EncodeReport { oversized: 1, ..EncodeReport::default() };
     };
     slots.body = &whole[..simd::fitting_prefix(whole, EscapeStyle::Html, room)];
     out.truncate(start);
-    shape.write(slots, out);
+    shape.write(slots, out, simd::Best);
     EncodeReport { cut: 1, ..EncodeReport::default() }
 }
 

@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod mode;
+mod payload;
 mod probe;
 mod readable;
 mod resolve;
@@ -21,9 +22,13 @@ pub mod unix;
 mod watch;
 
 pub use mode::{Backend, IoError, IoMode, backend, run};
+pub use payload::Payload;
 pub use probe::{UringSupport, probe};
 pub use readable::Readable;
 pub use resolve::resolve;
 pub use tcp::{PeerEvent, TcpConnection, TcpOptions, WriteFuture};
 pub use udp::UdpConnection;
 pub use watch::watch_readable;
+
+/// Pieces of a payload that one write carries; the rest goes with the next.
+const MOST_PIECES: usize = 16;

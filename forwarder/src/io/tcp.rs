@@ -1,7 +1,7 @@
 //! One TCP connection, the same for both back ends.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
@@ -14,7 +14,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::mode::{Backend, backend};
-use super::ring_send;
+use super::payload::Payload;
+use super::{MOST_PIECES, ring_send};
 use crate::sys::{self, TcpInfo};
 
 /// Unsent bytes that the kernel queues before it calls a socket full. More would only be memory, and bytes to
@@ -39,8 +40,8 @@ pub enum PeerEvent {
     Closed,
 }
 
-/// A write that owns its buffer and gives it back.
-pub type WriteFuture = Pin<Box<dyn Future<Output = (io::Result<usize>, Vec<u8>)>>>;
+/// A write that owns its payload and gives it back.
+pub type WriteFuture = Pin<Box<dyn Future<Output = (io::Result<usize>, Payload)>>>;
 
 /// A connected socket. Dropping it closes it, once a write that is still in flight has ended.
 pub struct TcpConnection {
@@ -94,20 +95,24 @@ impl TcpConnection {
         self.peer
     }
 
-    /// Writes a part of `buffer[from..]`, waiting until the socket takes at least one byte, and gives the
-    /// buffer back with the number of bytes.
+    /// Writes a part of `payload` from `from` on, waiting until the socket takes at least one byte, and gives the
+    /// payload back with the number of bytes.
     ///
     /// # Cancellation
     /// Not to be dropped before it ends, unless by [`TcpConnection::abort`] first: io_uring goes on writing.
-    pub fn write(self: &Rc<Self>, buffer: Vec<u8>, from: usize) -> WriteFuture {
+    pub fn write(self: &Rc<Self>, payload: Payload, from: usize) -> WriteFuture {
         if self.backend == Backend::Uring {
-            return Box::pin(ring_send::send(Rc::clone(self.socket.get_ref()), buffer, from));
+            return Box::pin(ring_send::send(Rc::clone(self.socket.get_ref()), payload, from));
         }
         let connection = Rc::clone(self);
         Box::pin(async move {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            let send = |socket: &Rc<Socket>| socket.send_with_flags(&buffer[from..], flags);
-            (connection.socket.async_io(Interest::WRITABLE, send).await, buffer)
+            let written = {
+                let pieces: Vec<IoSlice<'_>> = payload.pieces(from).take(MOST_PIECES).collect();
+                let send = |socket: &Rc<Socket>| socket.send_vectored_with_flags(&pieces, flags);
+                connection.socket.async_io(Interest::WRITABLE, send).await
+            };
+            (written, payload)
         })
     }
 

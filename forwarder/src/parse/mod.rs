@@ -1,7 +1,7 @@
 //! From a line to what it says.
 //!
 //! In: one line, framed by its source. Out: a record's body, fields, level and, where the line has one, its time, as
-//! ranges over the line ([`crate::record::Parts`]). No I/O, no clock; imports `record` alone.
+//! ranges over the line ([`crate::record::Parts`]). No I/O, no clock; imports `record`, and of `encode` the SIMD kernels.
 //!
 //! What does not parse is text, and is never refused or lost.
 

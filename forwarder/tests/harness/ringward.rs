@@ -77,6 +77,21 @@ impl Ringward {
         self.daemon.signal(signal);
     }
 
+    /// SIGSTOP; returns when it does nothing any more.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        let begun = std::time::Instant::now();
+        let is_stopped = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        while !is_stopped() {
+            assert!(begun.elapsed() < PATIENCE, "it goes on in spite of SIGSTOP");
+            std::thread::yield_now();
+        }
+    }
+
     /// SIGTERM; fails the test when it is still there after [`PATIENCE`].
     #[track_caller]
     pub fn stop(self) -> Stopped {

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use super::outcome::{Outcome, Table};
 use super::paths::{CPU, is_peer};
 
-const WIDTH: usize = 760;
-const LEFT: usize = 120;
+const WIDTH: usize = 820;
+const LEFT: usize = 180;
 const BAR: usize = 18;
 const HEADING: usize = 34;
 

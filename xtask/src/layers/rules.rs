@@ -17,7 +17,7 @@ const UNSAFE: [&str; 5] =
 const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("record", &[]),
     ("sys", &[]),
-    ("parse", &["record"]),
+    ("parse", &["record", "encode"]),
     ("encode", &["record"]),
     ("ring", &["record", "observe", "sys"]),
     ("io", &["sys", "observe"]),

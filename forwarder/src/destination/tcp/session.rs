@@ -14,7 +14,7 @@ use super::stall::StallWatch;
 use super::window::ResendWindow;
 use crate::destination::stop::StopSignal;
 use crate::destination::{DestinationConfig, WRITE_BYTES};
-use crate::io::{PeerEvent, TcpConnection, WriteFuture};
+use crate::io::{Payload, PeerEvent, TcpConnection, WriteFuture};
 use crate::observe::counters::DestinationCounters;
 use crate::ring::{BatchRef, Cursor};
 
@@ -61,7 +61,7 @@ pub(super) struct Session<'a> {
 /// Encoded bytes, and how many records they are. The bytes of the buffer in flight are with its write.
 #[derive(Default)]
 struct Buffer {
-    bytes: Vec<u8>,
+    bytes: Payload,
     ends: Vec<usize>,
     records: u32,
     resent: u32,
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
         self.writing = Some(self.connection.write(bytes, 0));
     }
 
-    fn wrote(&mut self, result: io::Result<usize>, mut bytes: Vec<u8>) -> io::Result<()> {
+    fn wrote(&mut self, result: io::Result<usize>, mut bytes: Payload) -> io::Result<()> {
         match result {
             Ok(written) => self.count_written(written, bytes.len()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -238,8 +238,7 @@ impl<'a> Session<'a> {
             self.writing = Some(self.connection.write(bytes, self.written_of_buffer));
             return Ok(());
         }
-        bytes.clear();
-        bytes.shrink_to(KEEP_BUFFER);
+        bytes.clear(KEEP_BUFFER);
         self.in_flight.ends.clear();
         // The next swap makes it the buffer to fill.
         self.in_flight = Buffer { bytes, ends: std::mem::take(&mut self.in_flight.ends), records: 0, resent: 0 };
@@ -317,7 +316,7 @@ impl<'a> Session<'a> {
 }
 
 /// The end of the write that is in flight.
-async fn wait_for(writing: &mut Option<WriteFuture>) -> (io::Result<usize>, Vec<u8>) {
+async fn wait_for(writing: &mut Option<WriteFuture>) -> (io::Result<usize>, Payload) {
     match writing {
         Some(writing) => writing.await,
         None => std::future::pending().await,

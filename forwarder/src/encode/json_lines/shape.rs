@@ -7,7 +7,7 @@
 //! Limits: a shape is kept if its keys have at most [`KEPT_BYTES`] and there are at most [`KEPT_FIELDS`] of them.
 
 use super::template::{Claim, Member};
-use crate::encode::simd::{EscapeStyle, Padded, Sink, escape_into};
+use crate::encode::simd::{EscapeStyle, Escaper, Padded, Sink, escape_into};
 use crate::encode::time::TimeWriter;
 use crate::record::{FieldValue, Flags, Level, Record};
 
@@ -159,11 +159,11 @@ impl Shape {
 
     /// Appends a record's object. Inlined, so that the position of `out` is in a register all along.
     #[inline(always)]
-    pub(super) fn write(&self, slots: &mut Slots<'_, '_>, out: &mut Sink<'_>) {
+    pub(super) fn write(&self, slots: &mut Slots<'_, '_>, out: &mut Sink<'_>, escaper: impl Escaper) {
         let mut from = 0;
         for (until, hole) in &self.holes {
             out.put_part(&self.text, from, *until);
-            hole.write(slots, out);
+            hole.write(slots, out, escaper);
             from = *until;
         }
         out.put_part(&self.text, from, self.text.len());
@@ -172,9 +172,9 @@ impl Shape {
 
 impl Hole {
     #[inline(always)]
-    fn write(self, slots: &mut Slots<'_, '_>, out: &mut Sink<'_>) {
+    fn write(self, slots: &mut Slots<'_, '_>, out: &mut Sink<'_>, escaper: impl Escaper) {
         match self {
-            Self::Msg => out.put_escaped(slots.body, EscapeStyle::Html),
+            Self::Msg => out.put_escaped(slots.body, EscapeStyle::Html, escaper),
             Self::Level => {
                 let (name, len) = talos_level(slots.record.level);
                 out.put_first(name, len);
@@ -185,7 +185,7 @@ impl Hole {
                 FieldValue::Integer(number) => out.put(number.to_string().as_bytes()),
                 FieldValue::Text(text) => {
                     out.put_first(b"\"", 1);
-                    out.put_escaped(text, EscapeStyle::Html);
+                    out.put_escaped(text, EscapeStyle::Html, escaper);
                     out.put_first(b"\"", 1);
                 }
             },

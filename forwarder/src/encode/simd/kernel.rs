@@ -237,10 +237,7 @@ impl Walk<'_> {
     #[inline(always)]
     unsafe fn rest<V: Vector>(&mut self, mut at: usize, out: &mut Vec<u8>, mut to: *mut u8) -> *mut u8 {
         let (start, left) = (at, self.input.len() - at);
-        // Zeros follow, which end every character.
-        let mut rest = [0u8; 3 * MAX_LANES];
-        // SAFETY: `left` bytes are readable at `from`, which are one vector and a part of `AHEAD`, or less. `rest` is
-        // longer than two of them.
+        // SAFETY: `left` bytes are readable at `from`, and there is room for a vector.
         unsafe {
             let from = self.input.as_ptr().add(at);
             if left < V::LANES {
@@ -251,7 +248,16 @@ impl Walk<'_> {
                 if care & (u64::MAX >> (64 - left)) == 0 {
                     return to.add(left);
                 }
-                vector.store(rest.as_mut_ptr());
+            }
+        }
+        // Zeros follow, which end every character. Not made before they are needed: that takes as long as all of the above.
+        let mut rest = [0u8; 3 * MAX_LANES];
+        // SAFETY: `left` bytes are readable at `from`, which are one vector and a part of `AHEAD`, or less. `rest` is
+        // longer than two of them.
+        unsafe {
+            let from = self.input.as_ptr().add(at);
+            if left < V::LANES {
+                V::load_part(from, left).store(rest.as_mut_ptr());
             } else {
                 V::load(from).store(rest.as_mut_ptr());
                 V::load(from.add(left - V::LANES)).store(rest.as_mut_ptr().add(left - V::LANES));

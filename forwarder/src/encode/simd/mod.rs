@@ -24,6 +24,7 @@
 #![allow(unsafe_code)]
 
 mod kernel;
+mod marks;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -36,6 +37,7 @@ mod x86;
 
 use std::sync::OnceLock;
 
+pub use marks::{MARKED, mark_strings};
 pub use scalar::fitting_prefix;
 pub use sink::{Padded, Sink};
 pub use table::EscapeStyle;
@@ -95,6 +97,42 @@ impl Variant {
             #[allow(unreachable_patterns, reason = "the other architecture's variants")]
             _ => false,
         }
+    }
+}
+
+/// A variant that the machine has, for those who escape many texts.
+pub trait Escaper: Copy {
+    /// Like the function [`escape_into`].
+    fn escape_into(self, out: &mut Vec<u8>, input: &[u8], style: EscapeStyle);
+}
+
+/// The variant of [`escape_into`], looked up for each text.
+#[derive(Clone, Copy)]
+pub struct Best;
+
+impl Escaper for Best {
+    fn escape_into(self, out: &mut Vec<u8>, input: &[u8], style: EscapeStyle) {
+        escape_into(out, input, style);
+    }
+}
+
+/// Work with many short texts: what is inlined into [`Work::run`] is compiled for the variant's instruction set.
+pub trait Work {
+    type Output;
+
+    fn run(self, escaper: impl Escaper) -> Self::Output;
+}
+
+/// Does `work` by the variant that [`escape_into`] uses.
+pub fn with_best<W: Work>(work: W) -> W::Output {
+    match Variant::best() {
+        // SAFETY: the best variant is one that the machine can run.
+        #[cfg(target_arch = "x86_64")]
+        Variant::Avx512 => unsafe { x86::work_avx512(work) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Variant::Avx2 => unsafe { x86::work_avx2(work) },
+        _ => work.run(Best),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::arch::aarch64::*;
 
 use super::kernel;
+use super::marks::{self, MARKED};
 use super::table::EscapeStyle;
 use super::vector::{self, Vector};
 
@@ -12,6 +13,14 @@ use super::vector::{self, Vector};
 pub(super) unsafe fn escape_neon(out: &mut Vec<u8>, input: &[u8], style: EscapeStyle) {
     // SAFETY: the caller's promise.
     unsafe { kernel::escape::<Neon>(out, input, style) }
+}
+
+/// # Safety
+/// The machine has NEON.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn mark_neon(blocks: &[[u8; MARKED]], last: &[u8; MARKED], marks: &mut Vec<u32>) {
+    // SAFETY: the caller's promise.
+    unsafe { marks::mark_blocks::<Neon>(blocks, last, marks) }
 }
 
 #[derive(Clone, Copy)]
@@ -77,6 +86,17 @@ impl Vector for Neon {
     unsafe fn escapes(self) -> u64 {
         // SAFETY: as in `both_plain`.
         unsafe { lane_bits(self.escaped()) }
+    }
+
+    #[inline(always)]
+    unsafe fn string_marks(self) -> u64 {
+        // SAFETY: as in `both_plain`; as signed bytes, what is not ASCII is below all others.
+        unsafe {
+            let below = vcltq_s8(vreinterpretq_s8_u8(self.0), vdupq_n_s8(0x20));
+            let quote = vceqq_u8(self.0, vdupq_n_u8(b'"'));
+            let backslash = vceqq_u8(self.0, vdupq_n_u8(b'\\'));
+            lane_bits(vorrq_u8(vorrq_u8(below, quote), backslash))
+        }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! ten pieces, and each would wait for the one before to have stored it. Pieces are copied in whole vectors where
 //! there is room, and only as much as was asked for is kept.
 
-use super::{EscapeStyle, escape_into};
+use super::{EscapeStyle, Escaper};
 
 /// What is copied at once.
 const STEP: usize = 32;
@@ -77,9 +77,9 @@ impl<'a> Sink<'a> {
 
     /// Appends `input` escaped for a place between two quotes.
     #[inline(always)]
-    pub fn put_escaped(&mut self, input: &[u8], style: EscapeStyle) {
+    pub fn put_escaped(&mut self, input: &[u8], style: EscapeStyle, escaper: impl Escaper) {
         self.settle();
-        escape_into(self.out, input, style);
+        escaper.escape_into(self.out, input, style);
         self.len = self.out.len();
     }
 
@@ -144,6 +144,7 @@ impl Padded {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::{Best, escape_into};
     use super::*;
 
     proptest! {
@@ -160,7 +161,7 @@ mod tests {
                         expected.extend_from_slice(piece);
                     }
                     1 => {
-                        sink.put_escaped(piece, EscapeStyle::Html);
+                        sink.put_escaped(piece, EscapeStyle::Html, Best);
                         escape_into(&mut expected, piece, EscapeStyle::Html);
                     }
                     2 => {

@@ -66,6 +66,19 @@ pub(super) trait Vector: Copy {
     /// The machine has the instruction set.
     unsafe fn escapes(self) -> u64;
 
+    /// The lanes below 0x20, those that are `"` or `\`, and those that are not ASCII.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    #[inline(always)]
+    unsafe fn string_marks(self) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let below = !self.at_least(0x20) & u64::MAX >> (64 - Self::LANES);
+            below | self.equal(b'"') | self.equal(b'\\') | self.high()
+        }
+    }
+
     /// The lanes that are not ASCII.
     ///
     /// # Safety

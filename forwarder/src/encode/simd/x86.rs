@@ -2,9 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel;
+use super::marks::{self, MARKED};
 use super::table::EscapeStyle;
 use super::vector::{self, Vector};
+use super::{Escaper, Work, kernel};
 
 /// # Safety
 /// The machine has AVX-512 F and BW.
@@ -27,6 +28,59 @@ pub(super) unsafe fn escape_avx2(out: &mut Vec<u8>, input: &[u8], style: EscapeS
 pub(super) unsafe fn escape_sse2(out: &mut Vec<u8>, input: &[u8], style: EscapeStyle) {
     // SAFETY: SSE2 is part of x86-64.
     unsafe { kernel::escape::<Sse2>(out, input, style) }
+}
+
+/// # Safety
+/// The machine has AVX-512 F and BW.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn work_avx512<W: Work>(work: W) -> W::Output {
+    work.run(ByAvx512(()))
+}
+
+/// # Safety
+/// The machine has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn work_avx2<W: Work>(work: W) -> W::Output {
+    work.run(ByAvx2(()))
+}
+
+/// Made by [`work_avx512`] alone.
+#[derive(Clone, Copy)]
+struct ByAvx512(());
+
+/// Made by [`work_avx2`] alone.
+#[derive(Clone, Copy)]
+struct ByAvx2(());
+
+impl Escaper for ByAvx512 {
+    #[inline(always)]
+    fn escape_into(self, out: &mut Vec<u8>, input: &[u8], style: EscapeStyle) {
+        // SAFETY: whoever made it has AVX-512 F and BW.
+        unsafe { kernel::escape::<Avx512>(out, input, style) }
+    }
+}
+
+impl Escaper for ByAvx2 {
+    #[inline(always)]
+    fn escape_into(self, out: &mut Vec<u8>, input: &[u8], style: EscapeStyle) {
+        // SAFETY: whoever made it has AVX2.
+        unsafe { kernel::escape::<Avx2>(out, input, style) }
+    }
+}
+
+/// # Safety
+/// The machine has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn mark_avx2(blocks: &[[u8; MARKED]], last: &[u8; MARKED], marks: &mut Vec<u32>) {
+    // SAFETY: the caller's promise.
+    unsafe { marks::mark_blocks::<Avx2>(blocks, last, marks) }
+}
+
+/// # Safety
+/// None beyond x86-64; unsafe for the sake of one signature.
+pub(super) unsafe fn mark_sse2(blocks: &[[u8; MARKED]], last: &[u8; MARKED], marks: &mut Vec<u32>) {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { marks::mark_blocks::<Sse2>(blocks, last, marks) }
 }
 
 /// [`vector::load_below_16`] as a vector.
@@ -113,6 +167,19 @@ impl Vector for Sse2 {
     unsafe fn escapes(self) -> u64 {
         // SAFETY: as in `both_plain`.
         unsafe { Self(_mm_andnot_si128(self.0, self.care())).bits() }
+    }
+
+    #[inline(always)]
+    unsafe fn string_marks(self) -> u64 {
+        // What is not ASCII is below all others as a signed byte.
+        // SAFETY: as in `both_plain`.
+        unsafe {
+            let v = self.0;
+            let below = _mm_cmpgt_epi8(_mm_set1_epi8(0x20), v);
+            let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"' as i8));
+            let backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\' as i8));
+            Self(_mm_or_si128(_mm_or_si128(below, quote), backslash)).bits()
+        }
     }
 
     #[inline(always)]
@@ -246,6 +313,19 @@ impl Vector for Avx2 {
     unsafe fn escapes(self) -> u64 {
         // SAFETY: as in `both_plain`.
         unsafe { Self(_mm256_andnot_si256(self.0, self.care())).bits() }
+    }
+
+    #[inline(always)]
+    unsafe fn string_marks(self) -> u64 {
+        // What is not ASCII is below all others as a signed byte.
+        // SAFETY: as in `both_plain`.
+        unsafe {
+            let v = self.0;
+            let below = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v);
+            let quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8));
+            let backslash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\\' as i8));
+            Self(_mm256_or_si256(_mm256_or_si256(below, quote), backslash)).bits()
+        }
     }
 
     #[inline(always)]

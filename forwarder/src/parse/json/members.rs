@@ -17,7 +17,7 @@ pub(in crate::parse) struct Members {
 #[derive(Clone, Copy)]
 pub(in crate::parse) struct Member {
     /// Of its key, by [`sort_prefix`].
-    prefix: u64,
+    pub(super) prefix: u64,
     pub(in crate::parse) field: FieldSpan,
 }
 

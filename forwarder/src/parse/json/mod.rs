@@ -13,12 +13,14 @@
 //!
 //! Nothing is allocated for an object once the parser has seen a few, but to sort more than 20 members.
 
+mod layout;
 mod members;
 mod nested;
 mod number;
 mod scan;
 mod string;
 
+use self::layout::Layouts;
 use self::nested::Nested;
 use self::scan::{Marks, Scanner};
 use crate::record::{FieldSpan, Span, bytes};
@@ -48,6 +50,7 @@ pub struct JsonParser {
     pub(super) fields: Vec<FieldSpan>,
     nested: Nested,
     marks: Marks,
+    layouts: Layouts,
 }
 
 impl JsonParser {
@@ -68,7 +71,14 @@ impl JsonParser {
         // Taken out for the time, so that they can be looked at while the rest is written to.
         let mut marks = std::mem::take(&mut self.marks);
         marks.set(line);
-        let found = self.object(&mut Scanner::new(line, &marks, from)).is_some();
+        let mut scanner = Scanner::new(line, &marks, from);
+        let mut found = self.layouts.read(&scanner, &mut self.members);
+        if !found {
+            found = self.object(&mut scanner).is_some();
+            if found {
+                self.layouts.learn(line, from, &self.members.list);
+            }
+        }
         marks.shrink_to(KEPT_BYTES);
         self.marks = marks;
         found

@@ -1,77 +1,60 @@
 //! A place in a text, and what can be said of the bytes from there on without looking at each.
 //!
-//! Every byte of a text is marked once, by a loop that the compiler turns into vector instructions of whatever the
-//! machine has, and the marks are gathered to a bit for each byte. The end of a string that is plain is then the next
-//! bit. The strings of a log line are short, and a search for each would cost more than that.
+//! Every byte of a text is marked once ([`mark_strings`]): the end of a string that is plain is then the next bit.
 
 use super::members::{Members, sort_prefix};
 use super::number::EXACT_DIGITS;
+use crate::encode::simd::{MARKED, mark_strings};
 use crate::record::{FieldSpan, Span};
-
-/// Bytes whose marks are one word.
-const BLOCK: usize = 64;
 
 /// A bit for each quote, backslash, control byte, byte that is not ASCII, and for the end of the text.
 #[derive(Default)]
-pub(super) struct Marks(Vec<u64>);
+pub(super) struct Marks(Vec<u32>);
 
 impl Marks {
     pub(super) fn set(&mut self, text: &[u8]) {
-        self.0.clear();
-        let (blocks, rest) = text.as_chunks();
-        self.0.extend(blocks.iter().map(marks));
-        // Behind the text are zeros, which are marked.
-        let mut last = [0; BLOCK];
-        last[..rest.len()].copy_from_slice(rest);
-        self.0.push(marks(&last));
+        mark_strings(text, &mut self.0);
     }
 
     pub(super) fn shrink_to(&mut self, bytes: usize) {
-        if self.0.capacity() > bytes / size_of::<u64>() {
+        if self.0.capacity() > bytes / size_of::<u32>() {
             self.0.clear();
-            self.0.shrink_to(bytes / size_of::<u64>());
+            self.0.shrink_to(bytes / size_of::<u32>());
         }
     }
 }
 
-/// The first marked place of `from` or later, in a text that has it.
-#[inline(always)]
-fn next(marks: &[u64], from: usize) -> usize {
-    let mut index = from / BLOCK;
-    let rest = marks.get(index).map_or(0, |word| word >> (from % BLOCK));
-    if rest != 0 {
-        return from + rest.trailing_zeros() as usize;
-    }
-    loop {
-        index += 1;
-        match marks.get(index) {
-            Some(0) => {}
-            Some(word) => return index * BLOCK + word.trailing_zeros() as usize,
-            // Behind the text.
-            None => return index * BLOCK,
-        }
-    }
+/// The marked places from some place on, one after the other.
+struct Marked<'t> {
+    /// Those of this word and of the later ones are still to come.
+    word: u32,
+    index: usize,
+    marks: &'t [u32],
 }
 
-#[inline(always)]
-fn marks(block: &[u8; BLOCK]) -> u64 {
-    let mut marks = [0u8; BLOCK];
-    for (mark, byte) in marks.iter_mut().zip(block) {
-        // What is not ASCII is negative.
-        *mark = u8::from((*byte == b'"') | (*byte == b'\\') | (byte.cast_signed() < 0x20));
+impl<'t> Marked<'t> {
+    #[inline]
+    fn from(marks: &'t [u32], at: usize) -> Self {
+        let index = at / MARKED;
+        Self { word: marks.get(index).map_or(0, |word| word & u32::MAX << (at % MARKED)), index, marks }
     }
-    let mut word = 0;
-    for (index, eight) in marks.as_chunks().0.iter().enumerate() {
-        // Shifts the lowest bit of byte n to bit n of the highest byte; no two of the other products meet there.
-        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        word |= bits << (index * 8);
+
+    /// The next marked place; past the text, some place there.
+    #[inline(always)]
+    fn next(&mut self) -> usize {
+        while self.word == 0 {
+            self.index += 1;
+            self.word = self.marks.get(self.index).copied().unwrap_or(1);
+        }
+        let place = self.index * MARKED + self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        place
     }
-    word
 }
 
 pub(super) struct Scanner<'t> {
     pub(super) text: &'t [u8],
-    marks: &'t [u64],
+    marks: &'t [u32],
     pub(super) at: usize,
 }
 
@@ -114,39 +97,52 @@ impl<'t> Scanner<'t> {
         Some(())
     }
 
+    /// The first marked place of `from` or later: a quote, a backslash, a control byte, a byte that is not ASCII, or some
+    /// place behind the text.
+    #[inline]
+    pub(super) fn next_mark(&self, from: usize) -> usize {
+        Marked::from(self.marks, from).next()
+    }
+
+    /// The end of a whole number of up to 15 digits that begins at `from` of `text` and is written as Go would write it.
+    /// What follows is not looked at.
+    #[inline]
+    pub(super) fn short_number(text: &[u8], from: usize) -> Option<usize> {
+        let digits = text.get(from..)?;
+        let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_short = (1..=EXACT_DIGITS).contains(&len) && (digits[0] != b'0' || len == 1);
+        is_short.then_some(from + len)
+    }
+
     /// Reads members without space in or between them, whose key and value stand there as they are meant, in ASCII: text,
     /// or a whole number of up to 15 digits. Nearly all members of log lines are such. Whether the scanner is then behind
     /// a member; otherwise the next one is another kind.
     #[inline]
     pub(super) fn plain_members(&mut self, members: &mut Members) -> bool {
-        let (text, marks) = (self.text, self.marks);
+        let text = self.text;
+        let mut marked = Marked::from(self.marks, self.at);
         let mut at = self.at;
         let is_behind = loop {
+            // The opening quote is marked, if it is one.
             let key = at + 1;
-            if text.get(at) != Some(&b'"') {
+            if text.get(at) != Some(&b'"') || marked.next() != at {
                 break false;
             }
-            let key_end = next(marks, key);
+            let key_end = marked.next();
             let Some([b'"', b':', first]) = text.get(key_end..).and_then(<[u8]>::first_chunk) else { break false };
             let mut value = key_end + 2;
             let (end, behind, is_json) = match first {
                 b'"' => {
-                    value += 1;
-                    let end = next(marks, value);
+                    value = marked.next() + 1;
+                    let end = marked.next();
                     if text.get(end) != Some(&b'"') {
                         break false;
                     }
                     (end, end + 1, false)
                 }
                 b'0'..=b'9' => {
-                    let mut end = value + 1;
-                    while text.get(end).is_some_and(u8::is_ascii_digit) {
-                        end += 1;
-                    }
-                    let is_short = end - value <= EXACT_DIGITS && (*first != b'0' || end == value + 1);
-                    if !is_short || !matches!(text.get(end), Some(b',' | b'}')) {
-                        break false;
-                    }
+                    let end = Self::short_number(text, value).filter(|end| matches!(text.get(*end), Some(b',' | b'}')));
+                    let Some(end) = end else { break false };
                     (end, end, true)
                 }
                 _ => break false,
@@ -168,7 +164,7 @@ impl<'t> Scanner<'t> {
     /// Length of a string that means exactly the bytes that stand there: no escapes, valid UTF-8. The scanner is then
     /// behind its closing quote, and stays where it was otherwise.
     pub(super) fn plain_string(&mut self) -> Option<usize> {
-        let mut end = next(self.marks, self.at);
+        let mut end = self.next_mark(self.at);
         if self.text.get(end).is_some_and(|byte| *byte >= 0x80) {
             end = next_end(self.text, end);
             simdutf8::basic::from_utf8(&self.text[self.at..end]).ok()?;

@@ -321,7 +321,10 @@ fn v1_controller() -> Option<String> {
 /// Inode of the mount namespace of process 1: the host's, where this process shares the host's pid namespace.
 fn host_mount_namespace() -> u32 {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/1/ns/mnt").map(|metadata| metadata.ino() as u32).unwrap_or(0)
+    // Some hosts hide the first process from everybody; Ringward's own namespace is the host's, or a container's whose
+    // programs are no concern of anybody.
+    let found = ["/proc/1/ns/mnt", "/proc/self/ns/mnt"].into_iter().find_map(|path| std::fs::metadata(path).ok());
+    found.map_or(0, |metadata| metadata.ino() as u32)
 }
 
 /// Whether the kernel is locked down so far that its memory can't be read. Where securityfs is not mounted the

@@ -4,15 +4,15 @@
 //! on, unpacked where somebody looks at them. None of this is the peer's CPU time; what it saves a peer is said in
 //! `benches/peers/README.md`.
 
-use std::io::{BufRead, BufReader, PipeReader, Write};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
+use ruzstd::decoding::StreamingDecoder;
 
 /// What the pipe holds.
 const PIPE_BYTES: usize = 1 << 20;
@@ -44,7 +44,7 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let to = TcpStream::connect((Ipv4Addr::LOCALHOST, receiver))?;
-        let to = Arc::new(Mutex::new(if unpacked { Bodies::unpacked(to)? } else { Bodies::AsTheyAre(to) }));
+        let to = Arc::new(Mutex::new(to));
         let ended = Arc::new(AtomicBool::new(false));
         let is_ended = Arc::clone(&ended);
         let thread = std::thread::spawn(move || {
@@ -54,18 +54,11 @@ impl Gateway {
                     break;
                 }
                 let to = Arc::clone(&to);
-                connections.push(std::thread::spawn(move || serve(connection, &to)));
+                connections.push(std::thread::spawn(move || serve(connection, &to, unpacked)));
             }
             // They end with their sender, whom we have outlived. One that it broke off is one that it sends again.
             connections.into_iter().for_each(|connection| _ = connection.join());
-            match Arc::into_inner(to).and_then(|to| to.into_inner().ok()) {
-                Some(Bodies::Unpacked(mut child)) => {
-                    drop(child.stdin.take());
-                    child.wait()?;
-                    Ok(())
-                }
-                _ => Ok(()),
-            }
+            Ok(())
         });
         Ok((port, Self { thread, listener: Some((port, ended)) }))
     }
@@ -80,38 +73,26 @@ impl Gateway {
     }
 }
 
-enum Bodies {
-    AsTheyAre(TcpStream),
-    Unpacked(Child),
-}
-
-impl Bodies {
-    /// Frames of zstd one after the other are a stream of zstd.
-    fn unpacked(to: TcpStream) -> Result<Self> {
-        let mut zstd = Command::new("zstd");
-        zstd.args(["-dc", "-q"]).stdin(Stdio::piped()).stdout(std::os::fd::OwnedFd::from(to));
-        Ok(Self::Unpacked(zstd.spawn().context("cannot run `zstd` (Debian's package of that name)")?))
-    }
-
-    fn put(&mut self, body: &[u8]) -> Result<()> {
-        match self {
-            Self::AsTheyAre(to) => to.write_all(body)?,
-            Self::Unpacked(zstd) => zstd.stdin.as_mut().context("zstd has ended")?.write_all(body)?,
-        }
-        Ok(())
-    }
-}
-
 /// Answers the requests of a connection.
-fn serve(connection: TcpStream, to: &Mutex<Bodies>) -> Result<()> {
+fn serve(connection: TcpStream, to: &Mutex<TcpStream>, unpacked: bool) -> Result<()> {
     let mut answers = connection.try_clone()?;
     let mut requests = BufReader::with_capacity(256 << 10, connection);
-    let mut body = Vec::new();
+    let (mut body, mut text) = (Vec::new(), Vec::new());
     while request(&mut requests, &mut body)? {
-        to.lock().unwrap_or_else(PoisonError::into_inner).put(&body)?;
+        let passed = if unpacked { unpack(&body, &mut text)? } else { &body };
+        to.lock().unwrap_or_else(PoisonError::into_inner).write_all(passed)?;
         answers.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
     }
     Ok(())
+}
+
+/// What the frames of zstd hold.
+fn unpack<'t>(mut packed: &[u8], text: &'t mut Vec<u8>) -> Result<&'t [u8]> {
+    text.clear();
+    while !packed.is_empty() {
+        StreamingDecoder::new(&mut packed)?.read_to_end(text)?;
+    }
+    Ok(text)
 }
 
 /// Reads a request's body, by its length or in chunks; false at the end.
@@ -161,7 +142,7 @@ fn put(from: &mut impl BufRead, length: usize, body: &mut Vec<u8>) -> Result<()>
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::super::super::receiver::{Receiver, Transport};
     use super::*;
@@ -203,5 +184,22 @@ mod tests {
             gateway.finish().unwrap();
         });
         assert_eq!(arrived, b"one\ntwo\n");
+    }
+
+    #[test]
+    fn packed_bodies_arrive_unpacked_at_once() {
+        let text = b"line\n".repeat(1000);
+        let packed = compress_to_vec(&text[..], CompressionLevel::Fastest).repeat(2);
+        let (receiver, kept) = Receiver::keeping(Transport::Tcp).unwrap();
+        let (port, gateway) = Gateway::http(receiver.address.port(), true).unwrap();
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        write!(client, "POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", packed.len()).unwrap();
+        client.write_all(&packed).unwrap();
+        client.read_exact(&mut [0; 27]).unwrap();
+        receiver.wait_quiet().unwrap();
+        assert!(*kept.lock().unwrap() == text.repeat(2));
+        drop(client);
+        gateway.finish().unwrap();
+        receiver.finish().unwrap();
     }
 }

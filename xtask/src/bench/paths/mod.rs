@@ -76,8 +76,13 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
         for (candidate, runs) in candidates.iter().zip(runs) {
             let Some(best) = runs.into_iter().min_by(|a, b| a.cpu_us.total_cmp(&b.cpu_us)) else { continue };
             ui::doing(&format!("{}, {}: the same lines again, looked at", way.name(), candidate.name));
-            let look = look(candidate, way, &feed)
-                .with_context(|| format!("{} on {} was not looked at", candidate.name, way.name()))?;
+            let look = match look(candidate, way, &feed) {
+                Ok(look) => look,
+                Err(error) => {
+                    ui::warn(&format!("{} on {} was not looked at: {error:#}", candidate.name, way.name()));
+                    continue;
+                }
+            };
             let mut latencies = Vec::new();
             if way.closes().is_none() {
                 match latency::rows(bench, candidate, way, best.lines) {
