@@ -7,6 +7,7 @@
 
 pub mod memlogd;
 mod sources;
+mod viewing;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::view::EntryFormat;
 use crate::view::query::QueryOptions;
 use memlogd::{BoundSocket, Memlogd, MemlogdOptions};
 use sources::Sources;
+use viewing::Viewing;
 
 /// How often checkpoints are saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,6 +83,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let counters = Arc::new(Counters::default());
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
+    let viewing = Viewing::start(config.view.as_ref(), &ring)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
@@ -94,6 +97,8 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         Some(reports) => reports,
         None => {
             let clients = sources.stop();
+            // Who follows comes again when it is sent away: that must not be to this run.
+            viewing.close();
             ring.close();
             if let Some(clients) = clients {
                 clients.stop();
@@ -104,6 +109,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         }
     };
     checkpoints.save();
+    viewing.close();
+    ring.close();
+    viewing.stop();
     for (name, counted) in counters.destinations() {
         tracing::info!("destination {name}: {counted}");
     }

@@ -131,6 +131,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ring,
         capture,
         kernel,
+        view,
         memlogd,
         files: _,
         listen: _,
@@ -155,6 +156,8 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("kernel.console_tracepoint", kernel.console_tracepoint.to_string()),
         ("kernel.facility_names", kernel.facility_names.to_string()),
     ];
+    settings.push(("view.enabled", view.is_some().to_string()));
+    settings.extend(view.as_ref().map(|view| ("view.socket", view.socket.display().to_string())));
     if let Some(memlogd) = memlogd {
         settings.extend([
             ("memlogd.log_socket", memlogd.log_socket.display().to_string()),

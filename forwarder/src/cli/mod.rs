@@ -19,6 +19,7 @@ mod logwrite;
 mod memlogd;
 mod paint;
 mod run;
+mod view;
 
 use std::process::ExitCode;
 
@@ -81,6 +82,10 @@ pub fn main() -> ExitCode {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
         Command::Encode(arguments) => encode(&arguments),
+        Command::Logs(logs) => view::logs(logs),
+        Command::Dmesg(dmesg) => view::dmesg(dmesg),
+        Command::Services(services) => view::services(&services),
+        Command::Containers(containers) => view::containers(&containers),
         Command::Memlogd(go) => return Program::Memlogd.run(&go.words),
         Command::Logread(go) => return Program::Logread.run(&go.words),
         Command::Logwrite(go) => return Program::Logwrite.run(&go.words),

@@ -10,6 +10,9 @@ use clap::builder::styling::{AnsiColor, Style};
 pub struct Paint(bool);
 
 impl Paint {
+    #[cfg(test)]
+    pub const OFF: Paint = Paint(false);
+
     pub fn stdout() -> Paint {
         Paint(std::io::stdout().is_terminal() && wanted())
     }

@@ -45,7 +45,7 @@ pub use raw::{
 pub use resolve::Environment;
 pub use resolved::{
     CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
-    RetryConfig, RingConfig, SpillConfig,
+    RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

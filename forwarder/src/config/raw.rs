@@ -143,6 +143,9 @@ document! {
         /// The kernel's own log.
         kernel: Kernel,
 
+        /// The socket where `ringward logs` and its like look at the ring.
+        view: View,
+
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
 
@@ -242,6 +245,18 @@ document! {
         /// The names in `facility`: `linux` is right; `talos` is what Talos sends, which has 11 (`ftp`) to 18 (`local2`) as
         /// `local0` to `local7`, for those who sort by that.
         facility_names: FacilityChoice = "linux",
+    }
+}
+
+document! {
+    /// Where `ringward logs`, `dmesg`, `services` and `containers` read what the ring holds. See `docs/viewing.md`.
+    pub struct View {
+        /// Make the socket. Where that fails Ringward goes on without it, unless `socket` is written.
+        enabled: bool = "true",
+
+        /// Its path; only Ringward's user and root may connect. A file that a dead process left is replaced; it is removed
+        /// at the end.
+        socket: PathBuf => "`ringward.sock` in `state_dir`",
     }
 }
 

@@ -4,19 +4,23 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Place, Problems};
 use super::host::Host;
-use super::raw::{Capture, Files, ForAll, Kernel, Memlogd, Raw, Ring};
-use super::resolved::{CaptureConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig};
+use super::raw::{Capture, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
+use super::resolved::{
+    CaptureConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
+};
 use super::units::{Bytes, Period};
 use super::value::{Limit, Located};
 use crate::source::file::Glob;
 
 /// `sun_path` of a unix socket's address, less its end.
 const MAX_SOCKET_PATH: usize = 107;
+/// The view's socket, in the state directory.
+const SOCKET_FILE: &str = "ringward.sock";
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
@@ -60,6 +64,7 @@ pub fn resolve(
     check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
     let files = check.files(raw.files.as_ref(), &raw_ring);
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
+    let view = check.view(&value_of(&raw.view), &state_dir);
     let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
@@ -68,6 +73,7 @@ pub fn resolve(
         ring,
         capture,
         kernel: kernel(&value_of(&raw.kernel)),
+        view,
         memlogd,
         files,
         listen,
@@ -197,12 +203,8 @@ impl Check<'_> {
     /// Everything is checked, also where it is not asked for.
     fn memlogd(&mut self, raw: &Memlogd, ring: &RingConfig) -> Option<MemlogdConfig> {
         let (log, query) = (raw.log_socket(), raw.query_socket());
-        for path in [&log, &query] {
-            if path.value.as_os_str().len() > MAX_SOCKET_PATH {
-                let what = format!("has {} bytes", path.value.as_os_str().len());
-                self.add(path, what, format!("a path of at most {MAX_SOCKET_PATH} bytes, as the address of a socket"));
-            }
-        }
+        self.fits_an_address(&log);
+        self.fits_an_address(&query);
         if log.value == query.value {
             let (blamed, other) =
                 if query.place == Place::Default { (&log, "query_socket") } else { (&query, "log_socket") };
@@ -223,6 +225,24 @@ impl Check<'_> {
             max_line,
             cut: raw.cut().value,
         })
+    }
+
+    fn view(&mut self, raw: &View, state_dir: &Path) -> Option<ViewConfig> {
+        if let Some(socket) = &raw.socket {
+            self.fits_an_address(socket);
+        }
+        raw.enabled().value.then(|| ViewConfig {
+            socket: raw.socket.as_ref().map_or_else(|| state_dir.join(SOCKET_FILE), |socket| socket.value.clone()),
+            required: raw.socket.is_some(),
+        })
+    }
+
+    fn fits_an_address(&mut self, path: &Located<PathBuf>) {
+        let len = path.value.as_os_str().len();
+        if len > MAX_SOCKET_PATH {
+            let accepted = format!("a path of at most {MAX_SOCKET_PATH} bytes, as the address of a socket");
+            self.add(path, format!("has {len} bytes"), accepted);
+        }
     }
 
     pub(super) fn bytes(&mut self, given: &Located<Bytes>, least: u64, most: u64) -> usize {

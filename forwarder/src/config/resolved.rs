@@ -25,6 +25,8 @@ pub struct ResolvedConfig {
     pub ring: RingConfig,
     pub capture: CaptureConfig,
     pub kernel: KernelConfig,
+    /// `None` where it is not wanted.
+    pub view: Option<ViewConfig>,
     /// Where it is asked for.
     pub memlogd: Option<MemlogdConfig>,
     pub files: Vec<FilesConfig>,
@@ -93,6 +95,14 @@ pub struct MemlogdConfig {
     /// 128 bytes to 16 MiB, and at most [`RingConfig::bytes`].
     pub max_line: usize,
     pub cut: CutChoice,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewConfig {
+    /// Absolute. Too long for a socket only where it is a default.
+    pub socket: PathBuf,
+    /// Whether it was named, and is not only the default.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,5 @@
 use super::*;
+use std::path::Path;
 use std::time::Duration;
 
 fn problems(text: &str) -> Vec<String> {
@@ -365,6 +366,21 @@ proptest::proptest! {
     fn no_text_panics(text in "([a-z]{1,8}:|- |  |\\n|\\[|\\{|[&*!|>'\"]|.){0,60}") {
         let _ = from_text("t.yaml", &text);
     }
+}
+
+#[test]
+fn the_views_socket_is_in_the_state_directory_or_where_it_is_said() {
+    let view = |text: &str| from_text("t.yaml", text).unwrap().view;
+    let default = view("state_dir: /s").unwrap();
+    assert!(default.socket == Path::new("/s/ringward.sock") && !default.required);
+    assert!(!view("view: { enabled: true }").unwrap().required);
+    let chosen = view("view: { socket: /run/r.sock }").unwrap();
+    assert!(chosen.socket == Path::new("/run/r.sock") && chosen.required);
+    assert_eq!(view("view: { enabled: false, socket: /run/r.sock }"), None);
+    // Of a default nobody is told in advance.
+    assert!(!view(&format!("state_dir: /{}", "x".repeat(107))).unwrap().required);
+    let found = problems(&format!("view: {{ socket: /{} }}", "x".repeat(107)));
+    assert!(found.len() == 1 && found[0].contains("view.socket: has 108 bytes"), "{found:?}");
 }
 
 #[test]

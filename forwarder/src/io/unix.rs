@@ -8,6 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
@@ -65,9 +66,25 @@ impl SocketKind {
     /// # Errors
     /// Where the file is somebody else's, or can't be made.
     pub fn bind(self, path: &Path) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
+        self.bind_with(path, None)
+    }
+
+    /// The same; nobody but this user and root may send to it, from the moment it is there.
+    ///
+    /// # Errors
+    /// As [`SocketKind::bind`].
+    pub fn bind_private(self, path: &Path) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
+        self.bind_with(path, Some(Mode::RUSR | Mode::WUSR))
+    }
+
+    fn bind_with(self, path: &Path, mode: Option<Mode>) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
         let failed = |error: Errno| UnixSocketError::Make { path: path.to_owned(), source: error.into() };
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         let socket = self.socket().map_err(failed)?;
+        if let Some(mode) = mode {
+            // The file gets the mode of the socket's own inode, less the umask.
+            rustix::fs::fchmod(&socket, mode).map_err(failed)?;
+        }
         match bind(&socket, &address) {
             Err(Errno::ADDRINUSE) => {
                 self.remove_stale(path, &address)?;
@@ -180,6 +197,15 @@ mod tests {
             drop(file);
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn a_private_socket_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (_socket, _file) = SocketKind::Stream.bind_private(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
     }
 
     #[test]

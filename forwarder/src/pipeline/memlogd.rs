@@ -9,8 +9,8 @@ use anyhow::Context;
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::ring::{Ring, RingLimits};
 use crate::source::memlogd::{self, LineLimit, MemlogdHandle};
-use crate::view::print;
-use crate::view::query::{self, QueryHandle, QueryOptions};
+use crate::view::query::{self, QueryOptions};
+use crate::view::{ViewHandle, print};
 
 /// A socket of memlogd's, bound.
 pub struct BoundSocket {
@@ -30,7 +30,7 @@ pub struct MemlogdOptions {
 /// memlogd's threads, and the files of its sockets.
 pub struct Memlogd {
     source: MemlogdHandle,
-    query: QueryHandle,
+    query: ViewHandle,
     _files: [Option<SocketFile>; 2],
 }
 
@@ -63,7 +63,7 @@ impl Memlogd {
 
 /// Clients that may still have something to read.
 pub struct Clients {
-    query: QueryHandle,
+    query: ViewHandle,
     _files: [Option<SocketFile>; 2],
 }
 

@@ -2,24 +2,18 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::UnixStream;
 
 use super::entry::Entries;
+use super::outgoing::{AHEAD_BYTES, Outgoing, gone};
 use super::query::QueryOptions;
 use crate::record::{Batch, BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::{BatchRef, Cursor, ReaderOptions, Ring, Start};
 
-/// What one send carries at most, unless one entry is longer. The kernel takes so much of a unix socket's stream as one
-/// piece or not at all: up to 32 KiB, and up to half of the send buffer.
-pub(super) const SEND_BYTES: usize = 32 << 10;
-/// Bytes that are encoded ahead of a client.
-const AHEAD_BYTES: usize = 128 << 10;
 /// How long a client may take to say what it wants.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const SOURCE: &str = "memlogd";
@@ -139,41 +133,15 @@ async fn follow(stream: &UnixStream, shared: &Shared, start: Start) -> io::Resul
     }
 }
 
-/// Completes when the client has closed its end. One that only ended its own sending still reads, and is then seen to
-/// be gone by the next send.
-async fn gone(stream: &UnixStream) {
-    let mut ignored = [0; 512];
-    loop {
-        if stream.readable().await.is_err() {
-            return;
-        }
-        match stream.try_read(&mut ignored) {
-            Ok(0) if has_hung_up(stream) => return,
-            Ok(0) => return std::future::pending().await,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
-    }
-}
-
-fn has_hung_up(stream: &UnixStream) -> bool {
-    let mut watched = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut watched, Some(&at_once)).is_ok() && watched[0].revents().contains(PollFlags::HUP)
-}
-
 /// Encodes ahead of a client, and sends whole entries.
 struct Sender<'a> {
-    stream: &'a UnixStream,
     entries: Entries,
-    out: Vec<u8>,
-    ends: Vec<usize>,
+    out: Outgoing<'a>,
 }
 
 impl<'a> Sender<'a> {
     fn new(stream: &'a UnixStream, entries: Entries) -> Self {
-        Self { stream, entries, out: Vec::new(), ends: Vec::new() }
+        Self { entries, out: Outgoing::new(stream) }
     }
 
     /// Encodes a batch, and sends while there is enough.
@@ -181,38 +149,13 @@ impl<'a> Sender<'a> {
         let mut next = 0;
         while next < batch.record_count() {
             let records = next..batch.record_count();
-            next += self.entries.encode(batch, records, AHEAD_BYTES, &mut self.out, &mut self.ends);
-            if self.out.len() >= AHEAD_BYTES {
-                self.flush().await?;
-                // One that reads as fast as we write would leave the others no turn.
-                tokio::task::yield_now().await;
-            }
+            next += self.entries.encode(batch, records, AHEAD_BYTES, &mut self.out.bytes, &mut self.out.ends);
+            self.out.flush_if_full().await?;
         }
         Ok(())
     }
 
-    /// Sends everything that is encoded.
     async fn flush(&mut self) -> io::Result<()> {
-        let (mut from, mut entry) = (0, 0);
-        while from < self.out.len() {
-            // As many whole entries as one send takes, or one that is longer.
-            let fitting = self.ends[entry..].partition_point(|end| *end <= from + SEND_BYTES);
-            let last = entry + fitting.max(1) - 1;
-            let until = self.ends[last];
-            match self.stream.try_write(&self.out[from..until]) {
-                Ok(sent) => {
-                    from += sent;
-                    entry += self.ends[entry..].partition_point(|end| *end <= from);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.out.clear();
-        self.ends.clear();
-        self.out.shrink_to(2 * AHEAD_BYTES);
-        self.ends.shrink_to(AHEAD_BYTES / 32);
-        Ok(())
+        self.out.flush().await
     }
 }

@@ -11,33 +11,23 @@
 //! ```
 //!
 //! Entries: see `entry.rs`. An entry is never split over two sends unless it alone is longer than a send takes
-//! ([`client::SEND_BYTES`]); several whole ones may share one. A client that says nothing for [`client::PATIENCE`] is
+//! ([`super::outgoing::SEND_BYTES`]); several whole ones may share one. A client that says nothing for [`client::PATIENCE`] is
 //! sent away, one that does not read misses what the ring lets go of meanwhile: neither holds up anybody.
 //!
-//! One thread serves all clients. Limits: [`MAX_CLIENTS`]; one more is told so and closed.
+//! One thread serves all clients, at most [`super::accept::MAX_CLIENTS`].
 
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::UnixListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::net::UnixStream;
 
+use super::accept::{self, Service, ViewHandle};
 use super::client::{self, Shared};
 use super::entry::EntryFormat;
 use crate::ring::Ring;
-
-/// Clients at the same time.
-pub const MAX_CLIENTS: usize = 1024;
-/// How long the end waits for clients that have not read everything.
-const DRAIN: Duration = Duration::from_secs(1);
-/// Before accepting is tried again after it has failed.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// What the clients get.
 #[derive(Clone, Copy, Debug)]
@@ -47,60 +37,24 @@ pub struct QueryOptions {
     pub marks: bool,
 }
 
-/// A running view.
-pub struct QueryHandle {
-    stop: watch::Sender<bool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl QueryHandle {
-    /// Ends once the clients have read everything, or have had a second to do so. The ring has been closed before.
-    pub fn stop(self) {
-        let _ = self.stop.send(true);
-        let _ = self.thread.join();
-    }
-}
-
 /// Starts accepting on `socket`, which listens.
 ///
 /// # Errors
 /// Where no thread can be had, or no reactor.
-pub fn start(socket: OwnedFd, options: QueryOptions, ring: Arc<Ring>) -> io::Result<QueryHandle> {
-    let socket = StdListener::from(socket);
-    socket.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (stop, stopping) = watch::channel(false);
-    let thread = std::thread::Builder::new().name("view".into()).spawn(move || {
-        let tasks = tokio::task::LocalSet::new();
-        tasks.block_on(&runtime, run(socket, options, ring, stopping));
-    })?;
-    Ok(QueryHandle { stop, thread })
+pub fn start(socket: OwnedFd, options: QueryOptions, ring: Arc<Ring>) -> io::Result<ViewHandle> {
+    accept::start(socket, move || Shared { options, ring, numbered: Cell::new(0) })
 }
 
-async fn run(socket: StdListener, options: QueryOptions, ring: Arc<Ring>, mut stopping: watch::Receiver<bool>) {
-    let socket = match UnixListener::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return tracing::error!("the query socket can't be watched: {error}"),
-    };
-    let shared = Rc::new(Shared { options, ring, numbered: Cell::new(0) });
-    let mut clients = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            _ = stopping.wait_for(|stop| *stop) => break,
-            accepted = socket.accept() => match accepted {
-                Ok((stream, _)) if clients.len() < MAX_CLIENTS => {
-                    clients.spawn_local(client::serve(stream, Rc::clone(&shared)));
-                }
-                Ok((stream, _)) => client::refuse(&stream, &shared, "too many clients are connected"),
-                Err(error) => {
-                    shared.note(&format!("Connection error {error}"));
-                    tokio::time::sleep(RETRY).await;
-                }
-            },
-            Some(_) = clients.join_next(), if !clients.is_empty() => {}
-        }
+impl Service for Shared {
+    fn serve(self: Rc<Self>, stream: UnixStream) -> impl Future<Output = ()> + 'static {
+        client::serve(stream, self)
     }
-    let drained = async { while clients.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN, drained).await;
+
+    fn refuse(&self, stream: &UnixStream, why: &str) {
+        client::refuse(stream, self, why);
+    }
+
+    fn failed(&self, error: &io::Error) {
+        self.note(&format!("Connection error {error}"));
+    }
 }

@@ -1,4 +1,4 @@
-//! memlogd's place: its two sockets, its programs, and LinuxKit's own programs around them.
+//! memlogd's place: its two sockets, its programs, and LinuxKit's own programs around them; and Ringward's own viewers.
 //!
 //! Real sockets, pipes and processes; nothing here needs root.
 
@@ -12,3 +12,4 @@ mod originals;
 mod pipeline;
 mod programs;
 mod protocol;
+mod viewing;

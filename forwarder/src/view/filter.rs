@@ -1,0 +1,124 @@
+//! Which records a viewer gets.
+//!
+//! In: batches. Out: whether a record is wanted. Whose records are is decided once for each origin, and kept for at most
+//! [`MAX_ORIGINS`] of them. A report of a loss that can't be said to be another's is always wanted.
+
+use std::collections::HashMap;
+
+use memchr::memmem::Finder;
+
+use super::name::{Names, service_of};
+use super::request::{Request, Whose};
+use crate::record::{Batch, FieldValue, Flags, Origin, OriginId, OriginKind, Record};
+
+const MAX_ORIGINS: usize = 4096;
+
+/// Whether an origin's records are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    No,
+    Yes,
+    /// Those that say that they are the one's that is asked for.
+    WhatSaysSo,
+    /// Only reports of losses.
+    Losses,
+}
+
+pub(super) struct Filter {
+    whose: Whose,
+    origin: Option<String>,
+    since_ns: i64,
+    level: u8,
+    grep: Option<Finder<'static>>,
+    known: HashMap<OriginId, Wanted>,
+    /// Of the batch at hand.
+    local: Vec<Wanted>,
+}
+
+impl Filter {
+    pub(super) fn new(request: &Request) -> Self {
+        Self {
+            whose: request.whose,
+            origin: request.origin.clone(),
+            since_ns: request.since_ns.unwrap_or(i64::MIN),
+            level: request.level.unwrap_or(u8::MAX),
+            grep: request.grep.as_deref().map(|text| Finder::new(text).into_owned()),
+            known: HashMap::new(),
+            local: Vec::new(),
+        }
+    }
+
+    /// The records that follow are of this batch. Returns whether any of them may be wanted.
+    pub(super) fn enter(&mut self, batch: &Batch) -> bool {
+        if self.known.len() > MAX_ORIGINS {
+            self.known.clear();
+        }
+        self.local.clear();
+        for local in 0..batch.origin_count() {
+            let id = batch.origin_id(local);
+            let wanted = match self.known.get(&id) {
+                Some(wanted) => *wanted,
+                None => {
+                    let wanted = self.decide(batch.origin_bytes(local));
+                    self.known.insert(id, wanted);
+                    wanted
+                }
+            };
+            self.local.push(wanted);
+        }
+        self.local.iter().any(|wanted| *wanted != Wanted::No)
+    }
+
+    fn decide(&self, origin: &[u8]) -> Wanted {
+        // A batch's origins were checked when it was made or parsed; still no reason to hide its records.
+        let Ok(origin) = Origin::decode(origin) else { return Wanted::Yes };
+        let names = Names::of(&origin);
+        let is_whose = match self.whose {
+            Whose::All => true,
+            Whose::Kernel => origin.kind == OriginKind::Kernel,
+            Whose::Pods => names.pod.is_some(),
+        };
+        let is_named = self.origin.as_deref().is_none_or(|wanted| names.is(wanted));
+        match origin.kind {
+            _ if is_whose && is_named => Wanted::Yes,
+            OriginKind::Peer if is_whose => Wanted::WhatSaysSo,
+            OriginKind::Ringward => Wanted::Losses,
+            _ => Wanted::No,
+        }
+    }
+
+    /// Whether a record of the batch at hand is wanted.
+    pub(super) fn takes(&self, record: &Record<'_>) -> bool {
+        let is_loss = record.flags.contains(Flags::LOSS);
+        let is_wanted = match self.local[record.origin as usize] {
+            Wanted::No => false,
+            Wanted::Yes => true,
+            Wanted::Losses => return is_loss && record.time_ns >= self.since_ns,
+            Wanted::WhatSaysSo => {
+                service_of(record).is_some_and(|service| self.origin.as_deref().map(str::as_bytes) == Some(service))
+            }
+        };
+        is_wanted && record.time_ns >= self.since_ns && (is_loss || self.holds(record))
+    }
+
+    fn holds(&self, record: &Record<'_>) -> bool {
+        if record.level as u8 > self.level {
+            return false;
+        }
+        let Some(grep) = &self.grep else { return true };
+        grep.find(record.body).is_some()
+            || record.fields().any(|(_, value)| match value {
+                FieldValue::Text(text) | FieldValue::Json(text) => grep.find(text).is_some(),
+                FieldValue::Integer(_) => false,
+            })
+    }
+
+    /// Whether a record of the batch at hand is of the one that is asked for, whatever else is asked.
+    pub(super) fn is_known(&self, batch: &Batch) -> bool {
+        let says_so = |record: &Record<'_>| {
+            service_of(record).is_some_and(|service| self.origin.as_deref().map(str::as_bytes) == Some(service))
+        };
+        self.local.contains(&Wanted::Yes)
+            || (self.local.contains(&Wanted::WhatSaysSo) && batch.records().any(|record| says_so(&record)))
+    }
+}
