@@ -134,6 +134,17 @@ impl TcpConnection {
         }
     }
 
+    /// Waits until the connection is broken: reset, timed out. For a peer that has closed its side, from which
+    /// [`TcpConnection::peer_event`] has nothing new to tell.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub async fn broken(&self) -> io::Error {
+        let told = self.socket.ready(Interest::ERROR).await.err();
+        let error = told.or_else(|| self.socket.get_ref().take_error().ok().flatten());
+        error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+    }
+
     /// What the kernel knows of the connection, also after it broke. `bytes_acked` has no SYN in it; it has the
     /// FIN, once that is acknowledged.
     ///

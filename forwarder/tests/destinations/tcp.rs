@@ -23,6 +23,7 @@ crate::on_both_backends!(
     an_idle_destination_sends_at_once,
     an_idle_destination_sleeps,
     a_receiver_that_is_half_closed_from_the_start,
+    a_receiver_that_closes_at_once_again_and_again_is_not_taken_for_half_closed,
     draining_is_bounded_and_says_what_is_left,
     what_the_receiver_sends_is_ignored,
 );
@@ -307,6 +308,26 @@ fn a_receiver_that_is_half_closed_from_the_start(mode: IoMode) {
     bench.send(0..20_000);
     assert_numbers(&take(&numbers, 20_000), 0..20_000);
     assert_eq!(counters.resent.value(), 0);
+    drop(bench.finish(PATIENCE));
+}
+
+/// Closing before anything came, again and again, looks like a half-closed receiver: that it is none is told by a reset.
+fn a_receiver_that_closes_at_once_again_and_again_is_not_taken_for_half_closed(mode: IoMode) {
+    let (listener, endpoint) = listen();
+    let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
+    let counters = bench.counters("a");
+    drop(listener.accept().unwrap());
+    drop(listener.accept().unwrap());
+    wait_until("it has come to rest on its second connection", || {
+        let sleeps = bench.sleeps();
+        std::thread::sleep(Duration::from_millis(300));
+        counters.connects.value() >= 2 && bench.sleeps() == sleeps
+    });
+    bench.send(0..100);
+    let numbers = healthy(listener);
+    let begin = Instant::now();
+    assert_numbers(&take(&numbers, 100), 0..100);
+    assert!(begin.elapsed() < Duration::from_secs(15), "the reset was not noticed, only the silence");
     drop(bench.finish(PATIENCE));
 }
 

@@ -165,6 +165,7 @@ impl<'a> Session<'a> {
                     Ok(PeerEvent::Closed) => return None,
                     Err(error) => return Some(SessionEnd::Broken(error)),
                 },
+                error = self.connection.broken(), if self.half_closed => return Some(SessionEnd::Broken(error)),
                 (result, bytes) = wait_for(&mut self.writing), if self.writing.is_some() => {
                     self.writing = None;
                     if let Err(error) = self.wrote(result, bytes) {
