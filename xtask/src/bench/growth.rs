@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::forwarder::Forwarder;
+use super::latency::Lines;
 use super::outcome::{Outcome, Table, mebibytes};
 use super::paths::CPU;
 use super::receiver::{Receiver, Transport};
@@ -39,11 +40,13 @@ struct Cost {
     cpu_us: f64,
     lines: f64,
     anonymous: f64,
+    /// Of all receivers together: what did not arrive, and what Ringward said was lost.
     missing: u64,
+    told: u64,
 }
 
 pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
-    let columns = [CPU, "lines/s", "RssAnon MiB", "missing"];
+    let columns = [CPU, "lines/s", "RssAnon MiB", "missing", "told lost"];
     let mut rows = Vec::new();
     let mut costs = Vec::new();
     for count in FILES {
@@ -75,7 +78,7 @@ pub fn measure(bench: &Bench, outcome: &mut Outcome) -> Result<()> {
 
 impl Cost {
     fn row(&self) -> Vec<f64> {
-        vec![self.cpu_us, self.lines, self.anonymous, self.missing as f64]
+        vec![self.cpu_us, self.lines, self.anonymous, self.missing as f64, self.told as f64]
     }
 }
 
@@ -94,8 +97,8 @@ fn cost(bench: &Bench, files: usize, at_once: u64, destinations: usize) -> Resul
     for file in 0..files {
         std::fs::write(path(folder.path(), file), lines(1))?;
     }
-    let arrived = Arc::new(AtomicU64::new(0));
-    let receivers = (0..destinations).map(|_| counting(&arrived)).collect::<Result<Vec<_>>>()?;
+    let (arrived, told) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let receivers = (0..destinations).map(|_| counting(&arrived, &told)).collect::<Result<Vec<_>>>()?;
     let forwarder = Forwarder::start(&bench.ringward, &configuration(folder.path(), &receivers), &ALONE)?;
     receivers.iter().try_for_each(Receiver::wait_quiet)?;
     let process = forwarder.process();
@@ -120,15 +123,25 @@ fn cost(bench: &Bench, files: usize, at_once: u64, destinations: usize) -> Resul
         lines: count as f64 / last.duration_since(begin).as_secs_f64(),
         anonymous,
         missing: (count * destinations as u64).saturating_sub(came),
+        told: told.load(Ordering::Relaxed),
     })
 }
 
-/// A receiver that counts lines.
-fn counting(arrived: &Arc<AtomicU64>) -> Result<Receiver> {
-    let arrived = Arc::clone(arrived);
+/// A receiver that counts lines, and adds up what others say was lost.
+fn counting(arrived: &Arc<AtomicU64>, told: &Arc<AtomicU64>) -> Result<Receiver> {
+    let (arrived, told, mut lines) = (Arc::clone(arrived), Arc::clone(told), Lines::default());
     Receiver::calling(Transport::Tcp, move |bytes| {
-        arrived.fetch_add(memchr::memchr_iter(b'\n', bytes).count() as u64, Ordering::Relaxed);
+        lines.feed(bytes, |line, _| match lost_in(line) {
+            Some(lost) => _ = told.fetch_add(lost, Ordering::Relaxed),
+            None => _ = arrived.fetch_add(1, Ordering::Relaxed),
+        });
     })
+}
+
+/// How many records this one says were lost.
+fn lost_in(line: &[u8]) -> Option<u64> {
+    memchr::memmem::find(line, b"\"lost-records\":")?;
+    serde_json::from_slice::<serde_json::Value>(line).ok()?["lost-records"].as_u64()
 }
 
 fn path(folder: &Path, file: usize) -> PathBuf {
@@ -139,4 +152,15 @@ fn configuration(folder: &Path, receivers: &[Receiver]) -> String {
     let mut text = format!("files: [{{include: [\"{}/*.log\"], format: text}}]\ndestinations:\n", folder.display());
     receivers.iter().for_each(|receiver| text += &format!("  - endpoint: \"{}\"\n", receiver.url()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_no_line() {
+        assert_eq!(lost_in(br#"{"lost-records":12,"msg":"12 records were lost"}"#), Some(12));
+        assert_eq!(lost_in(br#"{"msg":"\"lost-records\":12"}"#), None);
+    }
 }
