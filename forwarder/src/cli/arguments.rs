@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::view::arguments as view;
 use crate::config::Overrides;
-use crate::config::units::Period;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -45,20 +45,6 @@ Exit codes:
   2  a mistake in the arguments or the configuration: nothing was opened or started
 
 Ringward's own log goes to standard error; RINGWARD_LOG sets its level where --log-level does not.";
-
-const LOGS_HELP: &str = "\
-Examples:
-  ringward logs -f
-      Everything, as it comes.
-  ringward logs etcd --tail 100 --level warn
-      The last hundred warnings and errors of a service.
-  ringward logs -k kube-system/coredns-5d78c9869d-abcde -f --since 10m
-      The containers of a pod, from ten minutes ago on.
-  ringward logs --json --grep timeout | jq .msg
-      What holds a text, as destinations get it.
-
-Exit codes: 0 all was shown, or nobody reads it any more; 1 no Ringward runs, or it knows no such origin; 2 a mistake in
-the arguments. What was lost before it could be shown is said on standard error.";
 
 /// Forwards the logs of a Linux node.
 ///
@@ -105,16 +91,16 @@ pub enum Command {
     /// ORIGIN is a name as `ringward services` and `ringward containers` list them; of a container also its bare name,
     /// NAMESPACE/POD, NAMESPACE/POD:CONTAINER, or the beginning of its id. Of one origin the lines are shown as they are;
     /// of all, each with its origin before it. What is shown is what the ring holds in memory: the newest records.
-    #[command(after_help = LOGS_HELP)]
-    Logs(Logs),
+    #[command(after_help = view::LOGS_HELP)]
+    Logs(view::Logs),
     /// Show the kernel's log, as the running Ringward holds it
     ///
     /// As `FACILITY: PRIORITY: [TIME]: TEXT`, with lines of a record's dictionary behind it.
-    Dmesg(Dmesg),
+    Dmesg(view::Dmesg),
     /// List who has written to the running Ringward's ring, but for containers
-    Services(Services),
+    Services(view::Services),
     /// List the containers that have written to the running Ringward's ring
-    Containers(Containers),
+    Containers(view::Containers),
     /// Take the place of LinuxKit's memlogd, with its flags
     #[command(disable_help_flag = true)]
     Memlogd(Go),
@@ -207,145 +193,11 @@ pub enum FacilityKind {
 pub struct Time(pub i64);
 
 impl Time {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let time: jiff::Timestamp = text.parse().map_err(|_| "this is no time as 2021-11-26T16:53:15Z".to_owned())?;
         let far = |_| "this is too far from now".to_owned();
         i64::try_from(time.as_nanosecond()).map(Self).map_err(far)
     }
-}
-
-/// Where the running Ringward is found.
-#[derive(Debug, Args)]
-pub struct Daemon {
-    /// The socket of the running Ringward; without it, the one of its configuration
-    #[arg(long, value_name = "PATH", help_heading = "The running Ringward", conflicts_with_all = ["config", "state_dir"])]
-    pub socket: Option<std::path::PathBuf>,
-
-    /// The configuration FILE that it runs with, where that says where the socket is (repeatable)
-    #[arg(short, long, value_name = "FILE", help_heading = "The running Ringward")]
-    pub config: Vec<String>,
-
-    /// The DIR where it keeps its state, and the socket
-    #[arg(long, value_name = "DIR", help_heading = "The running Ringward")]
-    pub state_dir: Option<String>,
-}
-
-/// Which records are shown, and how.
-#[derive(Debug, Args)]
-pub struct Shown {
-    /// Also show what comes from now on, past restarts of Ringward, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-
-    /// Show nothing older: a time as 2021-11-26T16:53:15Z, or how long ago, as 10m
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    pub since: Option<Since>,
-
-    /// Show only this severity and what is more severe: emerg, alert, crit, error, warn, notice, info or debug
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
-    pub level: Option<u8>,
-
-    /// Show only records whose message or one of whose fields holds TEXT (no pattern; upper and lower case differ)
-    #[arg(long, value_name = "TEXT")]
-    pub grep: Option<String>,
-
-    /// Show records as json_lines, as destinations get them
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-#[derive(Debug, Args)]
-pub struct Logs {
-    /// Whose records; without it, everyone's
-    #[arg(value_name = "ORIGIN")]
-    pub origin: Option<String>,
-
-    /// Begin with the N newest of the records that are there
-    #[arg(long, value_name = "N")]
-    pub tail: Option<u64>,
-
-    /// Only containers of Kubernetes, each line with its time and stream, as the kubelet's log files have them
-    #[arg(short, long)]
-    pub kubernetes: bool,
-
-    #[command(flatten)]
-    pub shown: Shown,
-}
-
-#[derive(Debug, Args)]
-pub struct Dmesg {
-    /// Begin with the N newest of the records that are there; without N, with what comes
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
-    pub tail: Option<u64>,
-
-    #[command(flatten)]
-    pub shown: Shown,
-}
-
-#[derive(Debug, Args)]
-pub struct Services {
-    /// Print an object for each, a line each
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-#[derive(Debug, Args)]
-pub struct Containers {
-    /// Only containers of Kubernetes
-    #[arg(short, long)]
-    pub kubernetes: bool,
-
-    /// Print an object for each, a line each
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub daemon: Daemon,
-}
-
-/// A point in time, or how long ago it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    At(Time),
-    Ago(std::time::Duration),
-}
-
-impl Since {
-    fn parse(text: &str) -> Result<Self, String> {
-        match (Time::parse(text), Period::parse(text)) {
-            (Ok(time), _) => Ok(Self::At(time)),
-            (_, Ok(ago)) => Ok(Self::Ago(ago.0)),
-            _ => Err("this is neither a time as 2021-11-26T16:53:15Z nor how long ago as 10m".to_owned()),
-        }
-    }
-}
-
-/// The names of syslog's severities, and Talos'.
-const LEVELS: [(&str, u8); 11] = [
-    ("emerg", 0),
-    ("alert", 1),
-    ("crit", 2),
-    ("error", 3),
-    ("err", 3),
-    ("warn", 4),
-    ("warning", 4),
-    ("notice", 5),
-    ("info", 6),
-    ("debug", 7),
-    ("trace", 7),
-];
-
-fn level(text: &str) -> Result<u8, String> {
-    let found = LEVELS.iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, level)| *level)
-        .ok_or_else(|| "this is no level; accepted: emerg, alert, crit, error, warn, notice, info or debug".to_owned())
 }
 
 /// Flags in the way of Go's programs: `-h` shows them.

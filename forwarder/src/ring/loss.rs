@@ -21,6 +21,13 @@ impl Loss {
         self.records == 0 && self.reported_bytes == 0
     }
 
+    /// A batch that is lost.
+    pub(super) fn of(batch: &Batch) -> Self {
+        let mut loss = Self::default();
+        loss.add(batch);
+        loss
+    }
+
     /// Counts all records of a batch; a report among them counts as what it reports.
     pub fn add(&mut self, batch: &Batch) {
         let mut loss = Self {

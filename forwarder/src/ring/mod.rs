@@ -107,6 +107,12 @@ struct Entry {
     batch: Arc<Batch>,
 }
 
+/// What readers of one selection lose with a batch: found out once, however many of them have not read it.
+struct Part {
+    wanted: Option<Arc<Batch>>,
+    loss: Option<Loss>,
+}
+
 /// What the ring knows of a reader.
 struct Reader {
     next_sequence: u64,
@@ -243,13 +249,16 @@ impl State {
         let Some(Entry { sequence, batch }) = self.batches.pop_front() else { return };
         self.bytes -= batch.capacity();
         self.records -= u64::from(batch.record_count());
+        let mut parts: [Option<Part>; Selection::COUNT] = [const { None }; Selection::COUNT];
         for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
-            let Some(wanted) = reader.selection.of(&batch) else { continue };
+            let part = parts[reader.selection as usize]
+                .get_or_insert_with(|| Part { wanted: reader.selection.of(&batch), loss: None });
+            let Some(wanted) = &part.wanted else { continue };
             // A batch that was read and is in flight is held by its reader: it is not lost yet.
             let is_read = reader.next_sequence > sequence;
-            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, &wanted, is_read));
+            let kept = reader.overflow.as_ref().is_some_and(|overflow| overflow.store(sequence, wanted, is_read));
             if !kept && !is_read {
-                reader.loss.add(&wanted);
+                reader.loss.merge(*part.loss.get_or_insert_with(|| Loss::of(wanted)));
             }
         }
     }

@@ -21,6 +21,8 @@ pub enum Selection {
 }
 
 impl Selection {
+    pub(super) const COUNT: usize = 3;
+
     /// Whether it takes what a source makes for which kind of writer.
     fn takes(self, kind: Option<OriginKind>) -> bool {
         match self {

@@ -122,3 +122,70 @@ impl Filter {
             || (self.local.contains(&Wanted::WhatSaysSo) && batch.records().any(|record| says_so(&record)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BatchBuilder, Level, Lost, OriginHandle, RecordMeta};
+
+    fn batch() -> Batch {
+        let pod = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let attributes = vec![pod("container", "4f0c1234"), pod("namespace", "default"), pod("pod", "web-0")];
+        let web = Origin { attributes, ..Origin::new(OriginKind::Container, "web") };
+        let origins = [
+            Origin::new(OriginKind::Kernel, "kernel"),
+            web,
+            Origin::new(OriginKind::Peer, "tcp"),
+            Origin::new(OriginKind::Ringward, "ringward"),
+        ];
+        let [kernel, web, peer, ours] = origins.map(OriginHandle::new);
+        let mut builder = BatchBuilder::new(4096);
+        let mut push = |origin: &OriginHandle, time_ns, level, body: &str, fields: &[(&str, FieldValue<'_>)]| {
+            let meta = RecordMeta { level, ..RecordMeta::line(time_ns, body.as_bytes()) };
+            builder.push_with_fields(origin, meta, body.as_bytes(), fields);
+        };
+        push(&kernel, 1, Level::Err, "panic", &[]);
+        push(&web, 2, Level::Info, "started", &[]);
+        push(&web, 3, Level::Warning, "slow", &[("path", FieldValue::Text(b"/panic"))]);
+        push(&peer, 4, Level::Debug, "compacted", &[("talos-service", FieldValue::Text(b"etcd"))]);
+        push(&peer, 5, Level::Info, "text", &[]);
+        builder.push_loss(&ours, Lost::Records(7), "before they could be sent to viewer 1", 5, 6);
+        builder.seal()
+    }
+
+    /// The times of the records that are wanted.
+    fn taken(request: &Request) -> Vec<i64> {
+        let (batch, mut filter) = (batch(), Filter::new(request));
+        assert!(filter.enter(&batch));
+        batch.records().filter(|record| filter.takes(record)).map(|record| record.time_ns).collect()
+    }
+
+    #[test]
+    fn everyone_or_one() {
+        let of = |origin: &str| taken(&Request { origin: Some(origin.into()), ..Request::default() });
+        assert_eq!(taken(&Request::default()), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(of("kernel"), [1, 6]);
+        assert_eq!(of("default/web-0"), [2, 3, 6]);
+        assert_eq!(of("tcp"), [4, 5, 6]);
+        assert_eq!(of("etcd"), [4, 6]);
+        assert_eq!(of("nobody"), [6]);
+        assert_eq!(taken(&Request { whose: Whose::Kernel, ..Request::default() }), [1, 6]);
+        assert_eq!(taken(&Request { whose: Whose::Pods, ..Request::default() }), [2, 3, 6]);
+        let known = |origin: &str| {
+            let mut filter = Filter::new(&Request { origin: Some(origin.into()), ..Request::default() });
+            filter.enter(&batch()) && filter.is_known(&batch())
+        };
+        assert!(known("web") && known("etcd") && known("ringward"));
+        assert!(!known("nobody") && !known(""));
+    }
+
+    /// A loss may be of what is wanted: it is told in any case, but not one that is too old.
+    #[test]
+    fn what_they_say_and_when() {
+        assert_eq!(taken(&Request { level: Some(4), ..Request::default() }), [1, 3, 6]);
+        assert_eq!(taken(&Request { grep: Some("panic".into()), ..Request::default() }), [1, 3, 6]);
+        assert_eq!(taken(&Request { grep: Some(String::new()), ..Request::default() }), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(taken(&Request { since_ns: Some(3), ..Request::default() }), [3, 4, 5, 6]);
+        assert_eq!(taken(&Request { since_ns: Some(7), ..Request::default() }), [0i64; 0]);
+    }
+}

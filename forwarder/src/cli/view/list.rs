@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::answer::Waited;
+use super::arguments::{Containers, Services};
 use super::table::{go_duration, table};
 use super::{connect, now_ns, with_socket, write};
 use crate::cli::Ended;
-use crate::cli::arguments::{Containers, Services};
 use crate::view::request::{CONTROL, Control, Listed, Request, Show};
 
 const UNKNOWN: &str = "?";

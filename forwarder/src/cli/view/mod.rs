@@ -4,6 +4,7 @@
 //! json_lines; standard error what was lost on the way, and that a Ringward has ended that is followed.
 
 mod answer;
+pub mod arguments;
 mod line;
 mod list;
 mod table;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 
 use self::answer::{Answer, Waited, is_unread};
+use self::arguments::{Daemon, Dmesg, Logs, Shown, Since};
 use self::line::{Line, Style};
-use super::arguments::{Daemon, Dmesg, Logs, Shown, Since};
 use super::paint::Paint;
 use super::{Ended, logging};
 use crate::config::{Environment, Overrides, Problems};
