@@ -290,7 +290,9 @@ fn help_version_and_doctor_end_well() {
 
 /// `ringward ARGUMENTS` with `stderr` as its standard error; killed where it is still there after a while.
 fn ends_with_stderr(place: &Place, arguments: &[&str], stderr: Stdio, signalled: impl FnOnce(&Child)) -> Option<i32> {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringward"));
+    // Under nohup it would rightly take no notice of a hangup.
+    let mut command = std::process::Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_ringward")]);
     command.current_dir(place.dir.path()).args(arguments).env("RINGWARD_LOG", "trace");
     let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
     signalled(&child);
@@ -369,8 +371,7 @@ fn a_hangup_drains_and_a_second_signal_ends_at_once() {
     let _ = fs::write("/dev/kmsg", "<14>ringward-signal-test\n");
     let log = place.dir.path().join("log");
     let said = |what: &str| fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
-    // Of a log with every detail, lines that nobody has written in time are dropped.
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(["--log-level", "info"]).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let mut second = None;
     let code = ends_with_stderr(&place, &arguments, fs::File::create(&log).unwrap().into(), |child| {
         wait_until(|| said("ready: "));

@@ -205,16 +205,13 @@ impl ContainerLines {
         put(&line[from..], end, flags);
     }
 
-    /// Puts what waits, the oldest first: nothing has followed for a while, or nothing will.
+    /// Puts what waits: nothing has followed for a while, or nothing will. In an order that is the same after a restart
+    /// in the middle of what waits: both end at one offset, and which of them was put is known by their order alone.
     pub(super) fn flush(&mut self, offset: u64, output: &mut Output) {
-        let oldest = |lines: &Self| match (lines.stdout.from, lines.stderr.from) {
-            (Some(stdout), Some(stderr)) if stderr < stdout => Some(Stream::Stderr),
-            (Some(_), _) => Some(Stream::Stdout),
-            (None, Some(_)) => Some(Stream::Stderr),
-            (None, None) => None,
-        };
-        while let Some(stream) = oldest(self) {
-            self.put_unfinished(stream, Flags::PARTIAL, offset, None, output);
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if self.of(stream).from.is_some() {
+                self.put_unfinished(stream, Flags::PARTIAL, offset, None, output);
+            }
         }
     }
 

@@ -71,6 +71,24 @@ fn expected(parts: &[(bool, bool, usize)], err: bool) -> Vec<u8> {
     bytes
 }
 
+/// The checkpoint is after the first of two lines that end where the file does, and reading starts again behind the
+/// first part of one of them.
+#[test]
+fn of_two_unfinished_lines_the_one_that_is_missing_comes_after_a_restart() {
+    let whole = [(false, false, 0); 5];
+    let unfinished = [(false, true, 500), (true, true, 332), (false, true, 186)];
+    let rest = [(false, true, 591); 5];
+    let file = file(&[&whole[..], &unfinished, &rest].concat());
+    let put = read(&file, 0, 1000, 100_000);
+    let [.., first, second] = &put[..] else { panic!("{} records", put.len()) };
+    let restart = unpack(first.3);
+    assert!(restart.from > 0 && restart.offset == file.len() as u64);
+    let from = restart.from as usize + memchr::memchr(b'\n', &file[restart.from as usize..]).unwrap() + 1;
+    let again = read(&file, from, 1000, 100_000);
+    let missing: Vec<&Put> = again.iter().filter(|put| put.3 > first.3).collect();
+    assert_eq!(missing, [second]);
+}
+
 proptest! {
     #[test]
     fn every_byte_of_a_stream_comes_once_and_positions_grow(
