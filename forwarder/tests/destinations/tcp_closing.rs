@@ -136,7 +136,7 @@ fn a_shutdown_before_the_close_does_not_hide_what_was_unread(mode: IoMode) {
 
 /// Reads a pseudo-random number of bytes of each connection, in pieces of any size, and closes.
 fn closing_anywhere_in_the_stream_misses_nothing(mode: IoMode) {
-    const COUNT: u64 = 40_000;
+    const COUNT: u64 = 20_000;
     let (listener, endpoint) = listen();
     let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
     let mut random = 0x2545_f491_4f6c_dd1du64;

@@ -12,7 +12,7 @@
 //!
 //! Each RST teaches: `safe` records went well, the flight behind them was too large by some, so beyond `safe` half
 //! of that is tried. A flight of one record that ends in an RST came too early: the hold grows. Full speed again
-//! when so much was acknowledged that an RST would not lead back to the connection's start.
+//! when so much was acknowledged that an RST would take back no more than half of it.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Pace {
         }
     }
 
-    /// More was acknowledged than an RST would take back.
+    /// An RST would take back no more than half of what was acknowledged.
     pub(super) fn back_to_full_speed(&mut self) {
         self.slow = None;
     }

@@ -141,6 +141,7 @@ impl<'a> Session<'a> {
     /// `None`: the receiver sent a FIN.
     async fn serve(&mut self) -> Option<SessionEnd> {
         let mut poll_at = None;
+        self.observe();
         loop {
             self.fill();
             if self.writing.is_none() && !self.ready.bytes.is_empty() {
@@ -235,6 +236,7 @@ impl<'a> Session<'a> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        self.observe();
         if self.written_of_buffer < bytes.len() {
             self.writing = Some(self.connection.write(bytes, self.written_of_buffer));
             return Ok(());
@@ -243,7 +245,6 @@ impl<'a> Session<'a> {
         self.in_flight.ends.clear();
         // The next swap makes it the buffer to fill.
         self.in_flight = Buffer { bytes, ends: std::mem::take(&mut self.in_flight.ends), records: 0, resent: 0 };
-        self.observe();
         Ok(())
     }
 
@@ -257,17 +258,20 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads what the receiver's kernel has acknowledged, and counts as read what lies before the resend window.
+    /// Reads what the receiver's kernel has acknowledged, and counts as read what lies before the resend window. The
+    /// window is told the better the more often this is called while bytes are on their way.
     fn observe(&mut self) {
         let Ok(info) = self.connection.tcp_info() else { return };
-        self.window.offered(info.snd_wnd);
+        self.window.look(info.bytes_acked, info.snd_wnd);
         self.acked = info.bytes_acked.min(self.written);
         let window = self.window.bytes();
         self.counters.resend_window_bytes.set(window);
         let read = self.acked.saturating_sub(window);
         if read > 0 {
-            self.state.pace.back_to_full_speed();
             self.prove(read);
+        }
+        if read >= window {
+            self.state.pace.back_to_full_speed();
         }
         self.counters.held_bytes.set(self.state.outbox.held_bytes() as u64);
     }
