@@ -14,7 +14,7 @@ pub const LINUXKIT: &str = "v0.0.0-20250915124940-43200ea63425";
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 17] = [
+pub const TEST_PACKAGES: [(&str, &str); 20] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -32,6 +32,9 @@ pub const TEST_PACKAGES: [(&str, &str); 17] = [
     ("busybox", "busybox-static"),
     ("go", "golang-go"),
     ("valgrind", "valgrind"),
+    ("journalctl", "systemd"),
+    ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
+    ("xz", "xz-utils"),
 ];
 
 /// What the VM needs from Debian.

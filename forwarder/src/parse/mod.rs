@@ -7,6 +7,7 @@
 
 pub mod cri;
 pub mod docker_json;
+pub mod journal;
 pub mod json;
 pub mod line;
 pub mod log_line;
