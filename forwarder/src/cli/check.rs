@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, FilesConfig, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice};
+use crate::config::{
+    DestinationConfig, FilesConfig, JournalConfig, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice,
+};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -33,6 +35,9 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
     for files in &config.files {
         describe_files(files, verbose, &mut out)?;
     }
+    if let Some(journal) = &config.journal {
+        describe_journal(journal, verbose, &mut out)?;
+    }
     for listen in &config.listen {
         let named =
             if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
@@ -43,7 +48,8 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
             writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
         }
     }
-    let listed = !config.files.is_empty() || !config.listen.is_empty() || config.memlogd.is_some();
+    let listed =
+        !config.files.is_empty() || config.journal.is_some() || !config.listen.is_empty() || config.memlogd.is_some();
     if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
@@ -83,6 +89,25 @@ fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::
         let (format, from, idle_flush) = (files.format, files.read_from, Period(files.idle_flush));
         let max_line = Bytes(files.max_line as u64);
         writeln!(out, "    format {format}, from the {from}, {older}, max_line {max_line}, idle_flush {idle_flush}")?;
+    }
+    Ok(())
+}
+
+fn describe_journal(journal: &JournalConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+    let folders: Vec<_> = journal.folders.iter().map(|folder| folder.display().to_string()).collect();
+    write!(out, "  the journal in {}", list(&folders))?;
+    for (index, fields) in journal.matches.iter().enumerate() {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        write!(out, "{} {}", if index == 0 { ", entries with" } else { " or" }, fields.join(" "))?;
+    }
+    if journal.without_kernel {
+        write!(out, ", but not what it has of the kernel's log")?;
+    }
+    writeln!(out)?;
+    if verbose {
+        let fields = journal.fields.as_ref().map_or("all".to_owned(), |fields| list(fields));
+        let (from, names, max_field) = (journal.read_from, journal.names, Bytes(journal.max_field as u64));
+        writeln!(out, "    from the {from}, fields {fields}, names {names}, max_field {max_field}")?;
     }
     Ok(())
 }
@@ -134,6 +159,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         view,
         memlogd,
         files: _,
+        journal: _,
         listen: _,
         destinations: _,
     } = config;

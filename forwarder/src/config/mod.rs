@@ -19,6 +19,7 @@ mod document;
 mod endpoint;
 mod error;
 mod host;
+mod journal;
 mod listen;
 mod overrides;
 mod raw;
@@ -39,13 +40,13 @@ pub use error::{Place, Problem, Problems};
 pub use host::Host;
 pub use overrides::Overrides;
 pub use raw::{
-    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice,
-    ReadFrom, RecordsChoice, SegmentChoice,
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
 };
 pub use resolve::Environment;
 pub use resolved::{
-    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
-    RetryConfig, RingConfig, SpillConfig, ViewConfig,
+    CaptureConfig, DestinationConfig, FilesConfig, JournalConfig, KernelConfig, ListenConfig, MemlogdConfig,
+    ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
+use super::journal::{FieldName, Match};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
 use crate::source::container::NamePattern;
@@ -111,6 +112,14 @@ words! {
 }
 
 words! {
+    /// What the fields of the journal are called in records.
+    pub enum JournalNames {
+        Short = "short",
+        Journal = "journal",
+    }
+}
+
+words! {
     /// Where reading a file begins that Ringward has not read before.
     pub enum ReadFrom {
         Beginning = "beginning",
@@ -154,6 +163,9 @@ document! {
 
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
+
+        /// The journal of systemd.
+        journal: Journal,
 
         /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP.
         listen: Vec<Located<Listen>> => "none",
@@ -326,6 +338,41 @@ document! {
         /// The end of a file that does not end in a newline, and a line of a container that never got its last part,
         /// become a record, marked `partial`, after this time without more.
         idle_flush: Period = "5s",
+    }
+}
+
+document! {
+    /// The journal of systemd, read from its files. See `docs/journal.md` for what is promised.
+    pub struct Journal {
+        /// Read it. Needs permission to read the files: root, or the group `systemd-journal`.
+        enabled: bool = "false",
+
+        /// Folders with journal files, or with folders that have them, as those of machines. In a container, where the
+        /// host's are mounted.
+        folders: Vec<Located<PathBuf>> => "`/var/log/journal` and `/run/log/journal`",
+
+        /// Where to begin in files that were not read before and are there when Ringward starts. What appears later is
+        /// always read from its beginning, and what was read before is read on where it was left.
+        read_from: ReadFrom = "beginning",
+
+        /// Which entries: those that one of these fits, with all its fields.
+        matches: Vec<Located<Match>> => "all entries",
+
+        /// Which fields of an entry its record has, by the journal's names, besides those that are its text, time and
+        /// level.
+        fields: Vec<Located<FieldName>> => "all",
+
+        /// What fields are called: `short`: `_SYSTEMD_UNIT` is `unit`, `SYSLOG_IDENTIFIER` `identifier`, `_PID` `pid`,
+        /// `SYSLOG_FACILITY` `facility`, by its name; others are in lower case, without `_` before them. `journal`: as in
+        /// the journal.
+        names: JournalNames = "short",
+
+        /// Whether entries are taken that journald read from the kernel's log. `auto`: unless Ringward reads that log
+        /// itself and there are no `matches`.
+        kernel: Auto<bool> = "auto",
+
+        /// The longest field, the text of an entry included. The rest of a longer one is cut off, and the record marked.
+        max_field: Bytes = "1MiB",
     }
 }
 

@@ -63,6 +63,8 @@ pub fn resolve(
     let ring = check.ring(&raw_ring);
     check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
     let files = check.files(raw.files.as_ref(), &raw_ring);
+    let kernel = kernel(&value_of(&raw.kernel));
+    let journal = check.journal(&value_of(&raw.journal), &raw_ring, kernel.enabled);
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
     let view = check.view(&value_of(&raw.view), &state_dir);
     let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
@@ -72,10 +74,11 @@ pub fn resolve(
         shutdown_timeout: check.period(&raw.shutdown_timeout(), "0s", "1h"),
         ring,
         capture,
-        kernel: kernel(&value_of(&raw.kernel)),
+        kernel,
         view,
         memlogd,
         files,
+        journal,
         listen,
         destinations,
         state_dir,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, ParseChoice,
-    ReadFrom, RecordsChoice, SegmentChoice,
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
 };
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
@@ -30,6 +30,8 @@ pub struct ResolvedConfig {
     /// Where it is asked for.
     pub memlogd: Option<MemlogdConfig>,
     pub files: Vec<FilesConfig>,
+    /// `None` where it is not read.
+    pub journal: Option<JournalConfig>,
     /// Names are unique; so are endpoints, but for port 0.
     pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
@@ -120,6 +122,21 @@ pub struct FilesConfig {
     pub max_line: usize,
     /// 10 ms to 1 h.
     pub idle_flush: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalConfig {
+    /// At least one, absolute.
+    pub folders: Vec<PathBuf>,
+    pub read_from: ReadFrom,
+    /// Each has at least one field.
+    pub matches: Vec<BTreeMap<String, String>>,
+    /// `None`: all.
+    pub fields: Option<Vec<String>>,
+    pub names: JournalNames,
+    pub without_kernel: bool,
+    /// 1 KiB to 16 MiB, at most what the ring holds.
+    pub max_field: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -406,3 +406,44 @@ fn sockets_of_memlogd_must_be_possible() {
     assert!(found.len() == 2, "{found:?}");
     assert!(found.iter().any(|problem| problem.contains("is more than ring.bytes")), "{found:?}");
 }
+
+#[test]
+fn the_journal_resolves() {
+    let text = "ring: {bytes: 2MiB}\njournal: {enabled: true, folders: [/host/run/log/journal], read_from: end, \
+         matches: [{SYSLOG_IDENTIFIER: kata, PRIORITY: '3'}, {_PID: 7}], fields: [_PID], names: journal, max_field: 2KiB}\n";
+    let journal = from_text("t.yaml", text).unwrap().journal.unwrap();
+    assert_eq!(journal.folders, [Path::new("/host/run/log/journal")]);
+    assert_eq!((journal.read_from, journal.names, journal.max_field), (ReadFrom::End, JournalNames::Journal, 2048));
+    assert_eq!((journal.matches.len(), journal.matches[1]["_PID"].as_str()), (2, "7"));
+    assert_eq!(journal.fields, Some(vec!["_PID".to_owned()]));
+    // The kernel's log: whoever asks for entries gets those he asks for, and nobody gets it twice.
+    for (text, without_kernel) in [
+        ("journal: {enabled: true}", true),
+        ("kernel: {enabled: false}\njournal: {enabled: true}", false),
+        ("journal: {enabled: true, matches: [{A: b}]}", false),
+        ("journal: {enabled: true, kernel: true}", false),
+        ("journal: {enabled: true, matches: [{A: b}], kernel: false}", true),
+    ] {
+        let journal = from_text("t.yaml", text).unwrap().journal.unwrap();
+        assert_eq!((journal.without_kernel, journal.folders.len()), (without_kernel, 2), "{text}");
+    }
+    assert_eq!(from_text("t.yaml", "journal: {read_from: end}").unwrap().journal, None);
+}
+
+#[test]
+fn what_is_wrong_with_the_journal() {
+    for (document, expected) in [
+        ("{matches: [{}]}", "t.yaml:1:21: journal.matches[0]: holds no field, and would match everything"),
+        ("{matches: [{unit: a}]}", "t.yaml:1:21: journal.matches[0].unit: `unit` is not the name of a field"),
+        ("{matches: [A=b]}", "t.yaml:1:21: journal.matches[0]: is"),
+        ("{fields: [all]}", "t.yaml:1:20: journal.fields[0]: `all` is not the name of a field"),
+        ("{folders: [log]}", "t.yaml:1:21: journal.folders[0]: `log` is not an absolute path"),
+        ("{folders: []}", "t.yaml:1:20: journal.folders: is an empty list"),
+        ("{names: long}", "t.yaml:1:18: journal.names: `long` is unknown; accepted: `short`, `journal`"),
+        ("{enabled: true, max_field: 5MiB}", "t.yaml:1:37: journal.max_field: `5MiB` is more than ring.bytes"),
+        ("{max_field: 5}", "t.yaml:1:22: journal.max_field: `5` is too small"),
+    ] {
+        let found = problems(&format!("journal: {document}"));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{document}: {found:?}");
+    }
+}

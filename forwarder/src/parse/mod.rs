@@ -1,4 +1,4 @@
-//! From a line to what it says.
+//! From a line to what it says; and from a journal file to its entries.
 //!
 //! In: one line, framed by its source. Out: a record's body, fields, level and, where the line has one, its time, as
 //! ranges over the line ([`crate::record::Parts`]). No I/O, no clock; imports `record`, and of `encode` the SIMD kernels.

@@ -6,12 +6,13 @@ use anyhow::bail;
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice,
-    ReadFrom, RecordsChoice, ResolvedConfig,
+    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, JournalConfig, JournalNames, KernelConfig,
+    ListenConfig, ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
 };
 use crate::parse::line::LineKind;
 use crate::ring::Ring;
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
+use crate::source::journal::{self, JournalHandle, JournalOptions};
 use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
 use crate::state::StateDir;
@@ -21,6 +22,7 @@ pub(super) struct Sources {
     kmsg: Option<KmsgHandle>,
     memlogd: Option<Memlogd>,
     files: Option<FilesHandle>,
+    journal: Option<JournalHandle>,
     listen: Option<ListenHandle>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
@@ -39,6 +41,7 @@ impl Sources {
             kmsg: None,
             memlogd,
             files: None,
+            journal: None,
             listen: None,
             #[cfg(feature = "ebpf")]
             capture: None,
@@ -52,6 +55,7 @@ impl Sources {
             sources.parts.push("memlogd's descriptors".into());
         }
         sources.start_files(config, ring, state)?;
+        sources.start_journal(config, ring, state)?;
         if sources.parts.is_empty() {
             bail!("nothing can be captured: neither container output nor the kernel log; `ringward doctor` says why");
         }
@@ -97,16 +101,11 @@ impl Sources {
         if config.files.is_empty() {
             return Ok(());
         }
-        // One that is down and wants no files must not have them read again from their beginnings.
-        let keeping = config
-            .destinations
-            .iter()
-            .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
                 state: state.cloned(),
-                destinations: keeping.map(|destination| destination.name.clone()).collect(),
+                destinations: keeping(config),
             },
             Arc::clone(ring),
         )?;
@@ -115,6 +114,27 @@ impl Sources {
             found => format!("{found} files"),
         });
         self.files = Some(handle);
+        Ok(())
+    }
+
+    fn start_journal(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        let Some(journal) = &config.journal else { return Ok(()) };
+        let options = JournalOptions {
+            selection: journal_selection(journal),
+            state: state.cloned(),
+            destinations: keeping(config),
+        };
+        let handle = journal::start(options, Arc::clone(ring))?;
+        self.parts.push(match handle.found {
+            1 => "1 journal file".to_owned(),
+            found => format!("{found} journal files"),
+        });
+        self.journal = Some(handle);
         Ok(())
     }
 
@@ -229,6 +249,11 @@ impl Sources {
             files.stop();
             tracing::info!("files: {counters}");
         }
+        if let Some(journal) = self.journal {
+            let counters = Arc::clone(&journal.counters);
+            journal.stop();
+            tracing::info!("journal: {counters}");
+        }
         #[cfg(feature = "ebpf")]
         if let Some(capture) = self.capture {
             capture.stop();
@@ -269,6 +294,38 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
     }
 }
 
+/// The destinations that keep how far they are in files. One that is down and wants none must not have them read again
+/// from their beginnings.
+fn keeping(config: &ResolvedConfig) -> Vec<String> {
+    let keeping = config
+        .destinations
+        .iter()
+        .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
+    keeping.map(|destination| destination.name.clone()).collect()
+}
+
+fn journal_selection(config: &JournalConfig) -> journal::Selection {
+    journal::Selection {
+        folders: config.folders.clone(),
+        read_from: read_from(config.read_from),
+        matches: config.matches.clone(),
+        fields: config.fields.clone().map_or(journal::Wanted::All, journal::Wanted::Only),
+        names: match config.names {
+            JournalNames::Short => journal::Names::Short,
+            JournalNames::Journal => journal::Names::Journal,
+        },
+        without_kernel: config.without_kernel,
+        max_field: config.max_field,
+    }
+}
+
+fn read_from(choice: ReadFrom) -> file::ReadFrom {
+    match choice {
+        ReadFrom::Beginning => file::ReadFrom::Beginning,
+        ReadFrom::End => file::ReadFrom::End,
+    }
+}
+
 fn selection(config: &FilesConfig) -> Selection {
     Selection {
         include: config.include.clone(),
@@ -279,10 +336,7 @@ fn selection(config: &FilesConfig) -> Selection {
             FileFormat::Cri => file::Format::Cri,
             FileFormat::Docker => file::Format::Docker,
         },
-        read_from: match config.read_from {
-            ReadFrom::Beginning => file::ReadFrom::Beginning,
-            ReadFrom::End => file::ReadFrom::End,
-        },
+        read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),
         max_line: config.max_line,

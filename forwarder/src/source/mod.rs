@@ -6,6 +6,7 @@ pub mod container;
 pub mod ebpf;
 pub mod file;
 pub mod framer;
+pub mod journal;
 pub mod kmsg;
 pub mod lines;
 pub mod logfile;

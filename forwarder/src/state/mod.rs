@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  state.json   next ring sequence, boot id, per destination: position per source,
-//!              how to know files again
+//!              how to know files again, how far journal files were read
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -12,6 +12,7 @@
 //! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
 
 mod files;
+mod journals;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::ring::Checkpoint;
 use crate::sys::files as durable;
 
 pub use self::files::FileMark;
+pub use self::journals::{JournalEntry, JournalMark};
 
 const STATE_FILE: &str = "state.json";
 const LOCK_FILE: &str = "lock";
@@ -79,6 +81,9 @@ struct Stored {
     /// By the key of their checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, FileMark>,
+    /// The same of journal files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    journals: BTreeMap<String, JournalMark>,
 }
 
 impl StateDir {

@@ -1,9 +1,10 @@
-//! Files: real ones, followed by the real `ringward`, into a receiver. No test needs root.
+//! Files and journals: real ones, followed by the real `ringward`, into a receiver. Only journald needs root.
 
 mod container;
 mod follow;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod journal;
 mod restart;
 mod rotate;
 

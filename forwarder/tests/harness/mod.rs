@@ -10,6 +10,7 @@ pub mod containerd;
 pub mod daemon;
 pub mod docker;
 pub mod image;
+pub mod journald;
 pub mod machine;
 pub mod numbered;
 pub mod podman;

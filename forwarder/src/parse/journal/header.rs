@@ -16,7 +16,7 @@ use super::{Id, JournalError, id_at, u32_at, u64_at};
 pub const HEADER_LEN: usize = 208;
 
 const MAGIC: &[u8; 8] = b"LPKSHHRH";
-const STATE_ONLINE: u8 = 1;
+const STATE_ARCHIVED: u8 = 2;
 const XZ: u32 = 1;
 const LZ4: u32 = 1 << 1;
 const KEYED_HASH: u32 = 1 << 2;
@@ -27,8 +27,8 @@ const KNOWN: u32 = XZ | LZ4 | KEYED_HASH | ZSTD | COMPACT;
 /// What a journal file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Whether its writer has it open, or did not close it.
-    pub online: bool,
+    /// Whether nothing will be added.
+    pub is_archived: bool,
     /// Offsets in arrays have four bytes instead of eight, and data has a little more before it.
     pub compact: bool,
     /// Stays with the file whatever it is called.
@@ -63,7 +63,7 @@ impl Header {
             return Err(JournalError::Damaged { offset: 88, what: "the length of the header" });
         }
         Ok(Self {
-            online: bytes[16] == STATE_ONLINE,
+            is_archived: bytes[16] == STATE_ARCHIVED,
             compact: incompatible & COMPACT != 0,
             file_id: id_at(bytes, 24),
             seqnum_id: id_at(bytes, 72),

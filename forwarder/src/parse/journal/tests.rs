@@ -12,6 +12,7 @@ use super::*;
 
 /// Fields by their names, each with all its values.
 type Fields = BTreeMap<String, Vec<Vec<u8>>>;
+type Entries = Vec<(Head, Fields)>;
 
 /// A journal file of `entries` in the export format, by systemd-journal-remote.
 fn written(entries: &[u8], compact: bool, keyed: bool) -> Vec<u8> {
@@ -71,7 +72,7 @@ fn sample(entries: u64) -> Vec<u8> {
 }
 
 /// Everything in a file, and what could not be read.
-fn read_all(file: &[u8]) -> Result<(Vec<(Head, Fields)>, Vec<JournalError>), JournalError> {
+fn read_all(file: &[u8]) -> Result<(Entries, Vec<JournalError>), JournalError> {
     let header = Header::parse(file)?;
     let (mut bytes, mut walk, mut offsets) = (file, Walk::default(), Vec::new());
     let (mut entries, mut errors) = (Vec::new(), Vec::new());

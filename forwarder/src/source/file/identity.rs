@@ -17,9 +17,9 @@ pub(super) const MOST: usize = 1024;
 
 /// The numbers of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(in crate::source) struct FileId {
+    pub(in crate::source) device: u64,
+    pub(in crate::source) inode: u64,
 }
 
 /// How a file begins.

@@ -25,9 +25,11 @@ mod names;
 mod position;
 mod reader;
 mod selection;
-mod tree;
-mod watch;
+pub(super) mod tree;
+pub(super) mod watch;
 
 pub use glob::Glob;
+pub(super) use identity::FileId;
+pub(super) use reader::raise_descriptor_limit;
 pub use reader::{FilesError, FilesHandle, FilesOptions, start};
 pub use selection::{Format, ReadFrom, Selection};

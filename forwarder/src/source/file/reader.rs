@@ -126,7 +126,7 @@ pub fn start(options: FilesOptions, ring: Arc<Ring>) -> Result<FilesHandle, File
 }
 
 /// A descriptor for each file: more than the 1024 that old programs can count to.
-fn raise_descriptor_limit() {
+pub(in crate::source) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

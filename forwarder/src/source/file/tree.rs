@@ -17,13 +17,13 @@ const DEEPEST: usize = 64;
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) path: PathBuf,
-    pub(super) selection: Rc<Selection>,
+pub(in crate::source) struct Found {
+    pub(in crate::source) path: PathBuf,
+    pub(in crate::source) selection: Rc<Selection>,
 }
 
-pub(super) struct Tree {
-    pub(super) watcher: Watcher,
+pub(in crate::source) struct Tree {
+    pub(in crate::source) watcher: Watcher,
     selections: Vec<Rc<Selection>>,
     /// Folders that could not be watched or read: said once.
     said: BTreeSet<PathBuf>,
@@ -34,11 +34,11 @@ pub(super) struct Tree {
     /// The name that was left last, and what it stood for: it may have been renamed.
     left: Option<(PathBuf, Found)>,
     /// Whether a folder can't be watched, so that everything has to be looked at now and then.
-    pub(super) blind: bool,
+    pub(in crate::source) blind: bool,
 }
 
 impl Tree {
-    pub(super) fn new(watcher: Watcher, selections: Vec<Rc<Selection>>) -> Self {
+    pub(in crate::source) fn new(watcher: Watcher, selections: Vec<Rc<Selection>>) -> Self {
         let (links, renamed) = Default::default();
         Self { watcher, selections, said: BTreeSet::new(), links, renamed, left: None, blind: false }
     }
@@ -48,19 +48,19 @@ impl Tree {
     }
 
     /// How the file at `path` is read; `None` where it is not wanted.
-    pub(super) fn wants(&self, path: &Path) -> Option<Found> {
+    pub(in crate::source) fn wants(&self, path: &Path) -> Option<Found> {
         let by_pattern = self.selections.iter().find(|selection| selection.matches(path));
         let found = by_pattern.map(|selection| Found { path: path.to_owned(), selection: Rc::clone(selection) });
         found.or_else(|| self.links.get(path).cloned()).or_else(|| self.renamed.get(path).cloned())
     }
 
     /// Patterns that match no file that is there.
-    pub(super) fn unmatched<'a>(&'a self, found: &'a [Found]) -> impl Iterator<Item = &'a Glob> {
+    pub(in crate::source) fn unmatched<'a>(&'a self, found: &'a [Found]) -> impl Iterator<Item = &'a Glob> {
         self.globs().filter(|glob| !found.iter().any(|found| glob.matches(&found.path)))
     }
 
     /// A name is not there any more.
-    pub(super) fn leave(&mut self, path: &Path) {
+    pub(in crate::source) fn leave(&mut self, path: &Path) {
         self.left = self.wants(path).map(|found| (path.to_owned(), found));
         self.renamed.remove(path);
         // The links that lead there stay: a file that is rotated is made again under its name.
@@ -68,19 +68,19 @@ impl Tree {
     }
 
     /// What the name that was left last stood for, if it is `path`.
-    pub(super) fn take_left(&mut self, path: &Path) -> Option<Found> {
+    pub(in crate::source) fn take_left(&mut self, path: &Path) -> Option<Found> {
         self.left.take().filter(|(left, _)| left == path).map(|(_, found)| found)
     }
 
     /// A wanted file is called `to` now.
-    pub(super) fn rename(&mut self, found: Found, to: &Path) {
+    pub(in crate::source) fn rename(&mut self, found: Found, to: &Path) {
         if self.selections.iter().all(|selection| !selection.matches(to)) {
             self.renamed.insert(to.to_owned(), found);
         }
     }
 
     /// Watches where a link leads to; returns the path there. `None` where `path` is no link.
-    pub(super) fn resolve(&mut self, found: &Found) -> Option<PathBuf> {
+    pub(in crate::source) fn resolve(&mut self, found: &Found) -> Option<PathBuf> {
         let real = fs::canonicalize(&found.path).ok().filter(|real| *real != found.path)?;
         if let Some(folder) = real.parent() {
             self.watch(folder, true);
@@ -90,13 +90,13 @@ impl Tree {
     }
 
     /// Watches everything from the patterns' folders on and adds the files that are wanted.
-    pub(super) fn find_all(&mut self, found: &mut Vec<Found>) {
+    pub(in crate::source) fn find_all(&mut self, found: &mut Vec<Found>) {
         let bases: BTreeSet<PathBuf> = self.globs().map(Glob::base).collect();
         bases.iter().for_each(|base| self.find_base(base, found));
     }
 
     /// The folder `path` is there, or is not any more.
-    pub(super) fn folder_changed(&mut self, path: &Path, found: &mut Vec<Found>) {
+    pub(in crate::source) fn folder_changed(&mut self, path: &Path, found: &mut Vec<Found>) {
         let bases: BTreeSet<PathBuf> = self.globs().map(Glob::base).filter(|base| base.starts_with(path)).collect();
         bases.iter().for_each(|base| self.find_base(base, found));
         self.walk(path, 0, found);
@@ -163,11 +163,11 @@ impl Tree {
 }
 
 /// The numbers of the file that a path leads to, with its metadata.
-pub(super) fn look(path: &Path) -> io::Result<(FileId, fs::Metadata)> {
+pub(in crate::source) fn look(path: &Path) -> io::Result<(FileId, fs::Metadata)> {
     let metadata = fs::metadata(path)?;
     Ok((id_of(&metadata), metadata))
 }
 
-pub(super) fn id_of(metadata: &fs::Metadata) -> FileId {
+pub(in crate::source) fn id_of(metadata: &fs::Metadata) -> FileId {
     FileId { device: metadata.dev(), inode: metadata.ino() }
 }

@@ -25,7 +25,7 @@ const BUFFER_LEN: usize = 16 << 10;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(in crate::source) enum Change {
     /// A file was written to.
     Written(PathBuf),
     /// Something is there that was not there, or may be read now.
@@ -42,7 +42,7 @@ pub(super) enum Change {
     Missed,
 }
 
-pub(super) struct Watcher {
+pub(in crate::source) struct Watcher {
     inotify: Rc<Readable>,
     /// By the kernel's number of their watch, the paths that lead to them.
     folders: HashMap<i32, Vec<PathBuf>>,
@@ -56,7 +56,7 @@ impl Watcher {
     ///
     /// # Errors
     /// Where the user has too many of them (`fs.inotify.max_user_instances`), or no descriptor is left.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::source) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         Ok(Self {
             inotify: Rc::new(Readable::new(inotify)?),
@@ -67,7 +67,7 @@ impl Watcher {
     }
 
     /// Tells of what comes and goes in a folder, and of what is written to its files where `files` says so.
-    pub(super) fn add(&mut self, folder: &Path, files: bool) -> io::Result<()> {
+    pub(in crate::source) fn add(&mut self, folder: &Path, files: bool) -> io::Result<()> {
         let mut events = WatchFlags::CREATE
             | WatchFlags::MOVE
             | WatchFlags::DELETE
@@ -90,12 +90,12 @@ impl Watcher {
     ///
     /// # Cancellation
     /// Safe.
-    pub(super) async fn wait(&self) -> io::Result<()> {
+    pub(in crate::source) async fn wait(&self) -> io::Result<()> {
         self.inotify.wait().await
     }
 
     /// Adds the changes that there are.
-    pub(super) fn take(&mut self, changes: &mut Vec<Change>) -> io::Result<()> {
+    pub(in crate::source) fn take(&mut self, changes: &mut Vec<Change>) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = self.take_into(&mut buffer, changes);
         self.buffer = buffer;
