@@ -415,3 +415,59 @@ fn killed_at_any_time_nothing_is_lost_while_journald_rotates() {
     assert!(missing.is_empty(), "{} of {last} missing: {missing:?}\n{log:?}", missing.len());
     assert_eq!(seen.len() as u64, last, "a line that nobody wrote: {seen:?}");
 }
+
+#[test]
+fn an_inode_that_is_used_again_is_another_journal() {
+    let scene = Scene::new();
+    let archived = |name: &str, numbers| {
+        let mut writer = scene.journal(name);
+        writer.add_lines(numbers);
+        writer.close();
+        let file = OpenOptions::new().write(true).open(scene.path(name)).unwrap();
+        // As journald marks a file that it will not add to.
+        file.write_all_at(&[2], 16).unwrap();
+    };
+    archived("m/system@1.journal", 0..10);
+    let ringward = scene.read_journal("");
+    scene.records(10);
+    archived("deep/er/system@2.journal", 10..20);
+    let content = std::fs::read(scene.path("deep/er/system@2.journal")).unwrap();
+    std::fs::write(scene.path("m/system@1.journal"), content).unwrap();
+    scene.rename("m/system@1.journal", "m/system@2.journal");
+    let records = scene.all(ringward, 20);
+    assert_eq!(messages(&records), lines(0..20));
+}
+
+#[test]
+fn what_journald_deletes_under_a_reader_that_is_late_is_counted() {
+    let journald = Journald::start("Storage=volatile\nRuntimeMaxFiles=3");
+    let receiver = Receiver::tcp().unwrap();
+    journald.send_lines(0..50);
+    let ringward = read_journald(crate::harness::folder(), &receiver.url(), &journald);
+    wait_for_lines(&receiver, 0..50);
+    ringward.pause();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut last = 50;
+    while seen.len() < 6 {
+        journald.send_lines(last..last + 20);
+        last += 20;
+        let before = seen.len();
+        journald.rotate();
+        journald.wait_for_files(|files| {
+            seen.extend(files.iter().filter(|file| file.to_str().unwrap().contains('@')).cloned());
+            seen.len() > before
+        });
+    }
+    journald.send_lines(last..last + 5);
+    last += 5;
+    ringward.signal(rustix::process::Signal::CONT);
+    wait_for_lines(&receiver, last - 5..last);
+    assert!(ringward.stop().status.success());
+    assert!(receiver.wait_closed(PATIENCE));
+    let records = receiver.with(Clone::clone);
+    let lost: u64 = records.iter().filter_map(|record| record.fields.get("lost-records")?.as_u64()).sum();
+    let seen = count(&records);
+    assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+    let missing = lines(0..last).iter().filter(|line| !seen.contains_key(line.as_str())).count() as u64;
+    assert!(missing > 0 && (missing..missing + 40).contains(&lost), "{missing} missing, {lost} said to be lost");
+}

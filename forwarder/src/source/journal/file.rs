@@ -150,7 +150,7 @@ impl JournalFile {
         let known = self.broken_at.unwrap_or(self.walk.passed());
         self.lost += self.header.entries.saturating_sub(known) + u64::from(self.next.is_some());
         self.next = None;
-        self.damage = Some(why);
+        self.damage = Some(why).filter(|_| self.lost > 0);
         self.broken_at = Some(self.header.entries.max(known));
         self.file = None;
     }
@@ -227,7 +227,10 @@ impl JournalFile {
                 }
             }
         }
-        self.lost += u64::from(fields.is_empty());
+        if fields.is_empty() {
+            self.lost += 1;
+            self.damage = Some(JournalError::Damaged { offset: next.offset, what: "an entry without fields" });
+        }
         !fields.is_empty()
     }
 

@@ -260,21 +260,21 @@ impl Reader {
         let now_ns = realtime_ns();
         for file in &mut self.files {
             let (lost, damage) = (std::mem::take(&mut file.lost), file.damage.take());
-            if let Some(damage) = &damage {
+            let why = match damage {
+                _ if lost > 0 && file.gone.is_some() => Some("deleted before it was read".to_owned()),
+                Some(damage) => Some(damage.to_string()),
+                None => (lost > 0).then(|| "what leads to them is damaged".to_owned()),
+            };
+            if let Some(why) = why {
                 file.changed = true;
                 if self.said.insert(file.path.clone()) {
-                    tracing::warn!("{}: {damage}", file.path.display());
+                    tracing::warn!("{}: {why}", file.path.display());
                 }
-            }
-            if lost > 0 {
-                let why = match damage {
-                    _ if file.gone.is_some() => "deleted before it was read".to_owned(),
-                    Some(damage) => damage.to_string(),
-                    None => "entries without fields".to_owned(),
-                };
-                let place = format!("in {}: {why}", file.path.display());
-                self.counters.lost.add(lost);
-                self.output.push_loss(&self.origin, Lost::Records(lost), &place, now_ns, now_ns);
+                if lost > 0 {
+                    self.counters.lost.add(lost);
+                    let place = format!("in {}: {why}", file.path.display());
+                    self.output.push_loss(&self.origin, Lost::Records(lost), &place, now_ns, now_ns);
+                }
             }
             if std::mem::take(&mut file.changed) {
                 self.known.save(file);
@@ -299,9 +299,13 @@ impl Reader {
             found.entry(id).or_insert(path);
         }
         for file in &mut self.files {
-            match found.remove(&file.id) {
-                Some(path) => (file.path, file.gone) = (path, None),
+            // The inode of a file that is not open any more may be another one's, which has another name.
+            match found.get(&file.id).filter(|path| !file.is_finished() || **path == file.path) {
+                Some(path) => (file.path, file.gone) = (path.clone(), None),
                 None => drop(file.gone.get_or_insert(now)),
+            }
+            if file.gone.is_none() {
+                found.remove(&file.id);
             }
         }
         let first_new = self.files.len();
@@ -333,9 +337,11 @@ impl Reader {
                 return;
             }
         };
-        if self.files.iter().any(|other| other.key == file.key && other.gone.is_none()) {
-            if self.said.insert(path) {
-                tracing::warn!("{} is a copy of another file and is not read", file.path.display());
+        if let Some(other) = self.files.iter_mut().find(|other| other.key == file.key) {
+            if other.gone.is_some() && other.is_finished() {
+                (other.id, other.path, other.gone) = (id, path, None);
+            } else if self.said.insert(path) {
+                tracing::warn!("{} is a copy of {} and is not read", file.path.display(), other.path.display());
             }
             return;
         }
