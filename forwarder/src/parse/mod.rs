@@ -10,6 +10,7 @@ pub mod docker_json;
 pub mod journal;
 pub mod json;
 pub mod line;
+pub mod log_entry;
 pub mod log_line;
 pub mod logfmt;
 mod peer;
