@@ -211,6 +211,38 @@ fn from_the_end_only_what_is_new_comes_also_after_a_restart() {
 }
 
 #[test]
+fn a_file_that_was_set_back_is_read_again() {
+    let scene = Scene::new();
+    let add = |numbers| {
+        let mut writer = scene.journal("system.journal");
+        writer.add_lines(numbers);
+        writer.close();
+    };
+    add(0..10);
+    let before = std::fs::read(scene.path("system.journal")).unwrap();
+    add(10..20);
+    let ringward = scene.read_journal("");
+    scene.records(20);
+    let (_, mut state) = ringward.stop_keeping_state();
+    // What comes then has numbers that were read: fewer of them first, and then more.
+    for (round, more) in [(1, 100..103), (2, 200..220)] {
+        std::fs::write(scene.path("system.journal"), &before).unwrap();
+        add(more.clone());
+        let ringward = scene.read_journal_in(state, "");
+        wait_for_lines(&scene.receiver, more);
+        ringward.said("is not what was read of it");
+        (_, state) = ringward.stop_keeping_state();
+        assert_eq!(scene.receiver.with(|records| count(records)["line 0"]), round + 1);
+    }
+    // And is known from then on.
+    let ringward = scene.read_journal_in(state, "");
+    add(300..301);
+    wait_for_lines(&scene.receiver, 300..301);
+    ringward.stop();
+    assert!(scene.receiver.with(|records| count(records).get("line 219") == Some(&1)));
+}
+
+#[test]
 fn files_are_read_as_one_by_time() {
     let scene = Scene::new();
     let mut writers = [scene.journal("m/system.journal"), scene.journal("m/user-1000.journal")];

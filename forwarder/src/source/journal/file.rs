@@ -108,16 +108,30 @@ impl JournalFile {
         self.next.as_ref().map(|next| &next.head)
     }
 
-    /// Goes to where an earlier run has come to.
-    pub(super) fn resume(&mut self, restart: &Restart, blocks: &mut Blocks) {
-        let Some(file) = &self.file else { return };
+    /// Goes to where an earlier run has come to. False where the file is not what that run has read: it was replaced by
+    /// what it had been before, and may have other entries with the numbers that were read.
+    pub(super) fn resume(&mut self, restart: &Restart, blocks: &mut Blocks) -> bool {
+        let Some(file) = &self.file else { return true };
         let mut bytes = blocks.of(file, self.number);
+        if restart.from > self.header.last_seqnum {
+            return false;
+        }
+        if let Some(newest) = &restart.newest
+            && self.walk.seek_after(&mut bytes, &self.header, newest.seqnum.saturating_sub(1)).is_ok()
+            && let Ok(Some(offset)) = self.walk.next(&mut bytes, &self.header)
+            && let Ok(head) = journal::entry(&mut bytes, &self.header, offset, &mut Vec::new())
+            && (head.boot_id, head.monotonic_us, head.hash) != (newest.boot_id, newest.monotonic_us, newest.hash)
+        {
+            self.walk = Walk::default();
+            return false;
+        }
         // Where the way there is damaged it is gone step by step, and what was read is passed over.
-        if restart.from > 0 && self.walk.seek_after(&mut bytes, &self.header, restart.from).is_err() {
+        if restart.from == 0 || self.walk.seek_after(&mut bytes, &self.header, restart.from).is_err() {
             self.walk = Walk::default();
         }
         (self.start, self.resumed, self.seen, self.put) = (restart.start, restart.from, restart.from, restart.put);
         self.newest = restart.newest;
+        true
     }
 
     /// Goes behind what there is.

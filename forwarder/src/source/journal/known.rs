@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::file::{JournalFile, hex};
 use crate::parse::journal::{Head, Id};
+use crate::source::clock::realtime_ns;
 use crate::state::{JournalEntry, JournalMark, StateDir};
 
 /// Where reading a known file goes on.
@@ -47,10 +48,23 @@ impl KnownJournals {
         Self { state, destinations, unmatched, gone: Vec::new() }
     }
 
-    /// Where reading goes on in the file with this key.
-    pub(super) fn find(&mut self, key: &str) -> Option<Restart> {
-        let mark = self.unmatched.remove(key)?;
-        Some(self.restart(key, &mark))
+    /// Where reading goes on in the file with this key, or with one that [`KnownJournals::another_key`] has made of it;
+    /// and that key.
+    pub(super) fn find(&mut self, key: &str) -> Option<(String, Restart)> {
+        let is_it = |known: &str| known.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
+        let key = self.unmatched.keys().find(|known| is_it(known))?.clone();
+        let mark = self.unmatched.remove(&key)?;
+        let restart = self.restart(&key, &mark);
+        Some((key, restart))
+    }
+
+    /// A key for the file that had `key`, under which nothing has arrived.
+    pub(super) fn another_key(&self, key: &str) -> String {
+        if let Some(state) = &self.state {
+            state.forget_journal(key);
+        }
+        let file = key.match_indices(':').nth(1).map_or(key, |(end, _)| &key[..end]);
+        format!("{file}:{}", realtime_ns())
     }
 
     /// Where the destination that is least far goes on.

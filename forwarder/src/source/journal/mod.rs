@@ -18,6 +18,7 @@
 
 mod blocks;
 mod copies;
+mod discovery;
 mod fields;
 mod file;
 mod folders;
