@@ -15,6 +15,9 @@ use crate::record::Lost;
 use crate::source::clock::realtime_ns;
 use crate::source::file::FileId;
 
+/// How often files are looked for at the start while names change.
+const LOOKS: usize = 100;
+
 impl Reader {
     /// Files of /run first: see [`super::copies`].
     pub(super) fn refresh_all(&mut self) {
@@ -23,6 +26,20 @@ impl Reader {
         for volatile in [true, false] {
             files.iter_mut().filter(|file| is_volatile(file) == volatile).for_each(|file| file.refresh(blocks));
         }
+    }
+
+    /// Finds what there is at the start, and what is missing since the last run.
+    pub(super) fn find_first(&mut self) -> io::Result<()> {
+        // A file that is renamed while the folder is read may not be seen.
+        for _ in 0..LOOKS {
+            self.find_all(true);
+            if !self.folders.take(|_| true)?.names {
+                break;
+            }
+        }
+        self.missing_since_last_run();
+        self.count_gaps();
+        Ok(())
     }
 
     /// Finds files that are new, have another name, or are gone.
@@ -42,13 +59,8 @@ impl Reader {
                 found.remove(&file.id);
             }
         }
-        let first_new = self.files.len();
         found.into_iter().for_each(|(id, path)| self.open(id, path, at_start));
-        if at_start {
-            self.missing_since_last_run();
-        }
         self.refresh_all();
-        self.count_gaps(first_new, at_start);
         self.report_and_save();
         self.counters.files.set(self.files.len() as u64);
         if self.files.iter().any(|file| file.gone.is_some()) {
@@ -126,16 +138,19 @@ impl Reader {
         is_volatile && self.files.iter().any(|file| folder != Some(file.folder()) && file.folder().file_name() == name)
     }
 
-    /// Entries of files that came and went unseen: numbers that are missing between what is known and what is new.
-    fn count_gaps(&mut self, first_new: usize, at_start: bool) {
-        let is_new = |index: usize, file: &JournalFile| if at_start { !file.is_known } else { index >= first_new };
+    /// Entries of files that came and went unseen: numbers that are missing between what is known and what is new. To be
+    /// called when no name has changed since files were looked for: a file that is renamed meanwhile is not seen.
+    pub(super) fn count_gaps(&mut self) {
+        if self.files.iter().all(|file| file.is_known) {
+            return;
+        }
         let mut lost = 0;
         let mut first: HashMap<String, u64> = HashMap::new();
-        for (_, file) in self.files.iter().enumerate().filter(|(index, file)| !is_new(*index, file)) {
+        for file in self.files.iter().filter(|file| file.is_known) {
             let end = self.ends.entry(hex(file.seqnum_id())).or_default();
             *end = file.header.last_seqnum.max(*end);
         }
-        for (_, file) in self.files.iter().enumerate().filter(|(index, file)| is_new(*index, file)) {
+        for file in self.files.iter().filter(|file| !file.is_known) {
             let (row, begin) = (hex(file.seqnum_id()), file.header.first_seqnum);
             if self.ends.get(&row).is_some_and(|end| begin > *end) {
                 let first = first.entry(row).or_insert(begin);

@@ -108,7 +108,9 @@ pub fn start(options: JournalOptions, ring: Arc<Ring>) -> Result<JournalHandle, 
                 Ok(reader) => reader,
                 Err(error) => return drop(ready.send(Err(error))),
             };
-            reader.find_all(true);
+            if let Err(error) = reader.find_first() {
+                return drop(ready.send(Err(error)));
+            }
             let _ = ready.send(Ok(reader.files.len()));
             if let Err(error) = reader.run(stopped).await {
                 tracing::error!("the journal can't be read any more: {error}");
@@ -172,9 +174,13 @@ impl Reader {
             let news = self.folders.take(|path| self.files.iter().any(|file| file.path == *path))?;
             if news.names {
                 self.find_all(false);
-            } else if news.content {
+                // What was renamed meanwhile may not have been seen.
+                continue;
+            }
+            if news.content {
                 self.refresh_all();
             }
+            self.count_gaps();
             if self.next_retry.is_some_and(|next| next <= Instant::now()) {
                 self.next_retry = None;
                 self.refresh_all();
