@@ -235,7 +235,7 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
-    /// Take in what others send to URL: udp://ADDRESS:PORT or tcp://ADDRESS:PORT (repeatable)
+    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///dev/log (repeatable)
     #[arg(long, value_name = "URL", help_heading = "Capture")]
     listen: Vec<String>,
 

@@ -4,7 +4,13 @@
 
 use super::suggest;
 pub use crate::destination::Endpoint;
-pub use crate::source::network::{ListenEndpoint, Protocol};
+pub use crate::source::network::ListenEndpoint;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Udp,
+    Tcp,
+}
 
 /// Why a text is not an endpoint. Each message quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +29,14 @@ pub enum EndpointError {
     NoPort { endpoint: String },
     #[error("`{endpoint}` has the port `{port}`, which is not a number from {least} to 65535")]
     BadPort { endpoint: String, port: String, least: u16 },
+    #[error("`{endpoint}` has no absolute path behind `unix://`")]
+    NoPath { endpoint: String },
     #[error("`{endpoint}` has `{rest}` behind its host and port")]
     Trailing { endpoint: String, rest: String },
 }
 
 const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
-const LISTEN_SCHEMES: &[&str] = &["udp", "tcp"];
+const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix"];
 
 impl Endpoint {
     /// Endpoints that connect.
@@ -51,13 +59,22 @@ impl Endpoint {
 }
 
 impl ListenEndpoint {
-    pub const ACCEPTED: &str = "udp://ADDRESS:PORT or tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free)";
+    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free) or unix:///PATH, as unix:///dev/log";
 
     /// # Errors
     /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<ListenEndpoint, EndpointError> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            // A NUL would end the path.
+            let is_path = path.len() > 1 && path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+            let no_path = || EndpointError::NoPath { endpoint: suggest::abbreviate(text) };
+            return is_path.then(|| ListenEndpoint::Unix(path.into())).ok_or_else(no_path);
+        }
         let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
-        Ok(ListenEndpoint { protocol, host, port })
+        Ok(match protocol {
+            Protocol::Udp => ListenEndpoint::Udp { host, port },
+            Protocol::Tcp => ListenEndpoint::Tcp { host, port },
+        })
     }
 }
 
@@ -197,7 +214,9 @@ mod tests {
 
     #[test]
     fn listeners() {
-        for text in ["udp://0.0.0.0:5140", "tcp://[::]:0", "tcp://localhost:1", "udp://[fe80::1%eth0]:1"] {
+        for text in
+            ["udp://0.0.0.0:5140", "tcp://[::]:0", "tcp://localhost:1", "udp://[fe80::1%eth0]:1", "unix:///dev/log"]
+        {
             assert_eq!(ListenEndpoint::parse(text).unwrap().to_string(), text);
         }
         for (text, why) in [
@@ -208,6 +227,10 @@ mod tests {
             ("udp://0.0.0.0:65536", "not a number from 0 to 65535"),
             ("0.0.0.0:5140", "no scheme"),
             ("tcp://0.0.0.0:1/x", "`/x` behind"),
+            ("unix://dev/log", "no absolute path behind `unix://`"),
+            ("unix:///", "no absolute path"),
+            ("unix:///dev/", "no absolute path"),
+            ("unix:/dev/log", "no scheme"),
         ] {
             let error = ListenEndpoint::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");

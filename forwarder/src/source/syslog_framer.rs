@@ -1,10 +1,10 @@
 //! Cuts a byte stream into messages of syslog (RFC 6587).
 //!
 //! In: pieces of one connection in order. Out: messages, each by itself or in parts. A message that begins with its length
-//! (`15 <13>…`, 3.4.1) has that many bytes, whatever they are; any other one goes to the newline (3.4.2). Both may come by
-//! the same connection. A number that no `<` follows is no length, but the beginning of a line.
+//! (`15 <13>…`, 3.4.1) has that many bytes, whatever they are; any other one goes to the newline or NUL (3.4.2; NUL is
+//! Python's). Both may come by the same connection. A number that no `<` follows is no length, but the beginning of a line.
 //!
-//! Does no I/O and reads no clock. Every byte goes out, but for lengths and newlines.
+//! Does no I/O and reads no clock. Every byte goes out, but for lengths, newlines and NULs.
 
 use super::framer::{Framed, Framer};
 use crate::record::Flags;
@@ -59,17 +59,16 @@ impl SyslogFramer {
                     }
                 }
                 State::Line => {
-                    let end = memchr::memchr(b'\n', data).map(|newline| newline + 1);
+                    let end = memchr::memchr2(b'\n', 0, data);
                     let (line, rest) = data.split_at(end.unwrap_or(data.len()));
-                    self.framer.push(line, time_ns, Flags::NONE, &mut marked(&mut self.begins, out));
-                    data = rest;
-                    if end.is_some() {
-                        self.state = State::Between;
-                    }
+                    self.piece(line, end.is_some(), time_ns, out);
+                    data = &rest[usize::from(end.is_some())..];
                 }
                 State::Counted(left) => {
                     let (now, rest) = data.split_at(left.min(data.len()));
-                    self.counted(now, left - now.len(), time_ns, out);
+                    let left = left - now.len();
+                    self.state = State::Counted(left);
+                    self.piece(now, left == 0, time_ns, out);
                     data = rest;
                 }
             }
@@ -108,23 +107,25 @@ impl SyslogFramer {
     /// What was taken for a length is the beginning of a line.
     fn is_line(&mut self, time_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
         let prefix = std::mem::take(&mut self.prefix);
-        self.framer.push(&prefix, time_ns, Flags::NONE, &mut marked(&mut self.begins, out));
         self.state = State::Line;
+        self.piece(&prefix, false, time_ns, out);
     }
 
-    /// The next bytes of a message, of which so many are left then.
-    fn counted(&mut self, bytes: &[u8], left: usize, time_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
-        let is_whole = left == 0 && !self.framer.is_waiting() && bytes.len() <= self.max_line;
+    /// The next bytes of a message.
+    fn piece(&mut self, bytes: &[u8], ends: bool, time_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
+        let is_whole = ends && !self.framer.is_waiting() && bytes.len() <= self.max_line;
         let mut out = marked(&mut self.begins, out);
         if is_whole {
             out(Framed::Line { time_ns, flags: Flags::NONE, body: bytes });
         } else {
             self.framer.hold(bytes, time_ns, &mut out);
-            if left == 0 {
+            if ends {
                 self.framer.finish(&mut out);
             }
         }
-        self.state = if left == 0 { State::Between } else { State::Counted(left) };
+        if ends {
+            self.state = State::Between;
+        }
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn both_ways_by_one_connection() {
-        let stream = b"5 <1>ab7 <2>\nx\ny<3>line\n\n2026 files\n12 <no\n<4>x\n4 <5>z\n10 <6>";
+        let stream = b"5 <1>ab7 <2>\nx\ny<3>line\0\n2026 files\n12 <no\n<4>x\n4 <5>z\n10 <6>";
         let expected = ["<1>ab", "<2>\nx\ny", "<3>line", "", "2026 files", "<no\n<4>x\n4 <", "5>z", "<6>…"];
         assert_eq!(messages(100, &[stream]), expected);
         for at in 0..stream.len() {
