@@ -1,6 +1,9 @@
-//! Where a destination sends: `udp://host:port`, `tcp://host:port` or `stdout:`; and where a listener listens.
+//! Where a destination sends: `udp://host:port`, `tcp://host:port`, `unix:///path`, `exec:command` or `stdout:`; and where a
+//! listener listens.
 //!
 //! Only parsing: a name is looked up when a connection is made, every time, and when listening begins.
+
+use std::path::PathBuf;
 
 use super::suggest;
 pub use crate::destination::Endpoint;
@@ -29,26 +32,37 @@ pub enum EndpointError {
     NoPort { endpoint: String },
     #[error("`{endpoint}` has the port `{port}`, which is not a number from {least} to 65535")]
     BadPort { endpoint: String, port: String, least: u16 },
-    #[error("`{endpoint}` has no absolute path behind `unix://`")]
-    NoPath { endpoint: String },
+    #[error("`{endpoint}` is no absolute path behind `unix://`, of at most {UNIX_PATH_BYTES} bytes")]
+    BadPath { endpoint: String },
+    #[error("`{endpoint}` names no command behind `exec:`, or has a quote that does not end")]
+    BadCommand { endpoint: String },
     #[error("`{endpoint}` has `{rest}` behind its host and port")]
     Trailing { endpoint: String, rest: String },
 }
 
-const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
+/// Of the path of a unix socket, as the kernel takes it.
+const UNIX_PATH_BYTES: usize = 107;
+
+const SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdout"];
 const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix"];
 
 impl Endpoint {
     /// Endpoints that connect.
     pub const URLS: &str = "udp://HOST:PORT or tcp://HOST:PORT (an IPv6 host in brackets, as tcp://[::1]:5044)";
-    pub const ACCEPTED: &str =
-        "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
+    pub const ACCEPTED: &str = "udp://HOST:PORT, tcp://HOST:PORT, unix:///PATH, exec:COMMAND ARGUMENT... or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
 
     /// # Errors
     /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
         if text == "stdout:" {
             return Ok(Endpoint::Stdout);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix_path(path, text).map(Endpoint::Unix);
+        }
+        if let Some(command) = text.strip_prefix("exec:") {
+            return command_words(command)
+                .ok_or_else(|| EndpointError::BadCommand { endpoint: suggest::abbreviate(text) });
         }
         let (protocol, host, port) = parse_url(text, SCHEMES, 1)?;
         Ok(match protocol {
@@ -64,11 +78,8 @@ impl ListenEndpoint {
     /// # Errors
     /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<ListenEndpoint, EndpointError> {
-        if let Some(path) = text.strip_prefix("unix://") {
-            // A NUL would end the path.
-            let is_path = path.len() > 1 && path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
-            let no_path = || EndpointError::NoPath { endpoint: suggest::abbreviate(text) };
-            return is_path.then(|| ListenEndpoint::Unix(path.into())).ok_or_else(no_path);
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix_path(path, text).map(ListenEndpoint::Unix);
         }
         let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
         Ok(match protocol {
@@ -76,6 +87,22 @@ impl ListenEndpoint {
             Protocol::Tcp => ListenEndpoint::Tcp { host, port },
         })
     }
+}
+
+/// The path of `endpoint`, which has it behind its scheme: `///run/x` and `/run/x`.
+fn unix_path(text: &str, endpoint: &str) -> Result<PathBuf, EndpointError> {
+    let path = text.strip_prefix("//").unwrap_or(text);
+    let is_long = path.len() > UNIX_PATH_BYTES;
+    let holds = path.starts_with('/') && !path.ends_with('/') && !is_long && !path.contains('\0');
+    let bad_path = || EndpointError::BadPath { endpoint: suggest::abbreviate(endpoint) };
+    holds.then(|| path.into()).ok_or_else(bad_path)
+}
+
+/// Words as a shell would see them, quotes and backslashes included, and nothing else of a shell.
+fn command_words(text: &str) -> Option<Endpoint> {
+    let words = shlex::split(text)?;
+    let holds = words.first().is_some_and(|program| !program.is_empty()) && !text.contains('\0');
+    holds.then_some(Endpoint::Exec(words))
 }
 
 /// Protocol, host and port of a URL with nothing else in it.
@@ -173,6 +200,11 @@ mod tests {
         assert_eq!(Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(), "tcp://[::1]:5044");
         assert_eq!(Endpoint::parse("udp://3com.example.:1"), udp("3com.example.", 1));
         assert_eq!(Endpoint::parse("stdout:"), Ok(Endpoint::Stdout));
+        assert_eq!(Endpoint::parse("unix:///run/a b.sock"), Ok(Endpoint::Unix("/run/a b.sock".into())));
+        assert_eq!(Endpoint::parse("unix:/run/s").unwrap().to_string(), "unix:///run/s");
+        let exec = Endpoint::parse("exec:/bin/sh -c 'cat > \"$0\"' /tmp/x").unwrap();
+        assert_eq!(exec, Endpoint::Exec(["/bin/sh", "-c", "cat > \"$0\"", "/tmp/x"].map(String::from).into()));
+        assert_eq!(Endpoint::parse(&exec.to_string()), Ok(exec));
     }
 
     #[test]
@@ -204,6 +236,14 @@ mod tests {
             ("udp://1.2.3:80", "can't be one"),
             ("tcp://h:1/logs", "`/logs` behind"),
             ("tcp://h:1?x=y", "`?x=y` behind"),
+            ("unix:", "no absolute path"),
+            ("unix://run/x", "no absolute path"),
+            ("unix:///", "no absolute path"),
+            ("exec:", "no command"),
+            ("exec:''", "no command"),
+            ("exec:cat 'x", "no command"),
+            ("exce:cat", "no scheme"),
+            ("unx:///x", "(did you mean `unix`?)"),
             ("stdout", "no scheme"),
             ("stdout://x", "`//x` behind"),
         ] {
@@ -227,10 +267,10 @@ mod tests {
             ("udp://0.0.0.0:65536", "not a number from 0 to 65535"),
             ("0.0.0.0:5140", "no scheme"),
             ("tcp://0.0.0.0:1/x", "`/x` behind"),
-            ("unix://dev/log", "no absolute path behind `unix://`"),
+            ("unix://dev/log", "no absolute path behind `unix://`, of at most 107 bytes"),
             ("unix:///", "no absolute path"),
             ("unix:///dev/", "no absolute path"),
-            ("unix:/dev/log", "no scheme"),
+            ("unix:", "no absolute path"),
         ] {
             let error = ListenEndpoint::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
@@ -239,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp)?:?/{0,2}.{0,30}") {
+        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp|unix|exec)?:?/{0,3}.{0,30}") {
             if let Ok(endpoint) = Endpoint::parse(&text) {
                 prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
             }

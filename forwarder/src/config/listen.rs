@@ -58,9 +58,6 @@ impl Check<'_> {
             self.add(&at, what, format!("{} or less, or a larger ring.bytes", ring_bytes.value));
         }
         self.belongs(raw, &endpoint.value);
-        if let ListenEndpoint::Unix(path) = &endpoint.value {
-            self.fits_an_address(&endpoint.with(path.clone()));
-        }
         let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_));
         let usual = if is_unix { ParseChoice::Syslog } else { ParseChoice::Auto };
         let parse = raw.parse.as_ref().map_or(usual, |parse| parse.value);

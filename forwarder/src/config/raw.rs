@@ -373,7 +373,9 @@ document! {
 document! {
     /// A destination.
     pub struct Destination {
-        /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT` or `stdout:`. A name is looked up at every connect.
+        /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:///PATH` (a stream socket that a program listens on),
+        /// `exec:COMMAND ARGUMENT...` (a command that gets one record a line on its standard input, is started again when it
+        /// ends, and is split into words as by a shell) or `stdout:`. A name is looked up at every connect.
         endpoint: Endpoint => "required",
 
         /// The name in logs and metrics, of its checkpoint and of its spill directory: changing it makes it a new
@@ -398,7 +400,7 @@ document! {
         /// UDP: how datagrams are sent.
         udp: Udp,
 
-        /// UDP and TCP: waiting between attempts to connect or send.
+        /// All but stdout: waiting between attempts to connect, send, or start.
         retry: Retry,
 
         /// TCP: how much is sent again after a connection broke in a way that does not prove what the receiver had
@@ -406,7 +408,7 @@ document! {
         /// fewer doubled records, and gives up the promise that nothing is missing.
         resend_window: Auto<Bytes> = "auto",
 
-        /// UDP and TCP: keep on disk what the ring had to let go before this destination took it.
+        /// All but stdout: keep on disk what the ring had to let go before this destination took it.
         spill: Spill => "none: what does not fit the ring is counted lost",
     }
 }

@@ -237,7 +237,7 @@ impl Check<'_> {
         })
     }
 
-    pub(super) fn fits_an_address(&mut self, path: &Located<PathBuf>) {
+    fn fits_an_address(&mut self, path: &Located<PathBuf>) {
         let len = path.value.as_os_str().len();
         if len > MAX_SOCKET_PATH {
             let accepted = format!("a path of at most {MAX_SOCKET_PATH} bytes, as the address of a socket");

@@ -180,7 +180,7 @@ fn what_is_wrong_with_a_listener() {
             "{endpoint: 'unix:///dev/log', mode: 0888}",
             "t.yaml:1:46: listen[0].mode: `0888` is no mode; accepted: permissions in octal, as 0666",
         ),
-        ("{endpoint: 'unix://dev/log'}", "t.yaml:1:21: listen[0].endpoint: `unix://dev/log` has no absolute path"),
+        ("{endpoint: 'unix://dev/log'}", "t.yaml:1:21: listen[0].endpoint: `unix://dev/log` is no absolute path"),
         (
             "{endpoint: 'tcp://h:1', max_connections: 0}",
             "t.yaml:1:51: listen[0].max_connections: `0` is too small; accepted: 1 to",
@@ -207,8 +207,7 @@ fn what_is_wrong_with_a_listener() {
         assert!(found[0].starts_with(problem), "{}\nshould start with\n{problem}", found[0]);
     }
     let long = problems(&format!("listen: [{{name: x, endpoint: 'unix:///{}'}}]", "x".repeat(107)));
-    assert_eq!(long.len(), 1);
-    assert!(long[0].starts_with("t.yaml:1:30: listen[0].endpoint: has 108 bytes; accepted: a path of"), "{long:?}");
+    assert!(long.len() == 1 && long[0].contains("of at most 107 bytes"), "{long:?}");
     let small = problems("ring: {bytes: 128KiB}\ncapture: {max_line: 1KiB}\nlisten: [{endpoint: 'tcp://h:1'}]");
     assert_eq!(small.len(), 1);
     assert!(small[0].starts_with("t.yaml:3:10: listen[0]: `256KiB` is more than ring.bytes"), "{small:?}");

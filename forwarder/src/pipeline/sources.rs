@@ -9,7 +9,6 @@ use crate::config::{
     CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ListenEndpoint,
     ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
 };
-use crate::destination::Endpoint;
 use crate::parse::line::LineKind;
 use crate::ring::Ring;
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
@@ -99,9 +98,10 @@ impl Sources {
             return Ok(());
         }
         // One that is down and wants no files must not have them read again from their beginnings.
-        let keeping = config.destinations.iter().filter(|destination| {
-            destination.endpoint != Endpoint::Stdout && destination.records != RecordsChoice::Kernel
-        });
+        let keeping = config
+            .destinations
+            .iter()
+            .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
