@@ -151,6 +151,9 @@ document! {
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
 
+        /// Docker's logging driver, with this ring behind it.
+        docker: Docker,
+
         /// Documents of Talos Linux, which may stand beside Ringward's own.
         talos: Talos,
 
@@ -284,6 +287,22 @@ document! {
         /// Where a longer line is cut: between two `characters`, and marked in `json`; or after so many `bytes`, without a
         /// mark there, as memlogd does. Destinations see a mark in any case.
         cut: CutChoice = "characters",
+    }
+}
+
+document! {
+    /// Ringward as a logging driver of Docker: `docker run --log-driver ringward`. See `docs/docker.md`.
+    pub struct Docker {
+        /// Make the plugin's socket. Not together with `capture.containers`, which captures Docker's containers already.
+        enabled: bool = "false",
+
+        /// Where dockerd finds the plugin: the file's name, without `.sock`, is the driver's. A file that a dead process
+        /// left is replaced; it is removed at the end.
+        socket: PathBuf = "/run/docker/plugins/ringward.sock",
+
+        /// The longest line. dockerd cuts lines at 16 KiB; they are joined again up to this length, and come in marked parts
+        /// beyond it.
+        max_line: Bytes = "256KiB",
     }
 }
 
