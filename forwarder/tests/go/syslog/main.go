@@ -1,12 +1,9 @@
 // What Talos' syslogd makes of messages: an oracle for parse/syslog/talos.rs.
 //
 // In: a message a line, in hexadecimal digits. Out: for each, `ok` and the JSON that syslogd writes, `drop`, or `fatal`
-// where it would end. The recorded answers are made by
+// where it would end. Times without a year are of the one in which it runs.
 //
-//	cut -d' ' -f1 ../talos_syslog.txt | go run . | paste -d' ' <(cut -d' ' -f1 ../talos_syslog.txt) -
-//
-// in the year of which they are (2026). What syslogd does before it asks its library is written here anew, from its
-// description.
+// What syslogd does before it asks its library is written here anew, from its description.
 package main
 
 import (
