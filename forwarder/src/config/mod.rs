@@ -22,6 +22,7 @@ mod host;
 mod listen;
 mod overrides;
 mod raw;
+mod record_limit;
 pub mod reference;
 mod resolve;
 mod resolved;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
+use super::record_limit::RecordLimit;
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
 use crate::source::container::NamePattern;
@@ -379,9 +380,12 @@ document! {
         /// replaced by what they are when Ringward starts; `$${` stands for `${`.
         extra_tags as "extraTags": Tags => "none",
 
-        /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`
-        /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
-        max_record_bytes: Auto<Bytes> = "auto",
+        /// The longest record to send, encoded, with the newline behind it (TCP). A longer one has its `msg` cut between two
+        /// characters, is marked `"cut":true`, and stays valid JSON; where its other fields leave no room, the longest of
+        /// them are left out. `auto` is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the
+        /// receiver takes: one that closes the connection on a longer line would get it again, and again. `omni` is
+        /// 4096, `fluent-bit` is 32KiB (32767 over UDP): what these take as they are set up by default.
+        max_record_bytes: RecordLimit = "auto",
 
         /// UDP: how datagrams are sent.
         udp: Udp,
