@@ -4,6 +4,7 @@ mod bench;
 mod receiver;
 mod tcp;
 mod tcp_closing;
+mod tcp_faults;
 mod udp;
 mod udp_segments;
 mod unread;
