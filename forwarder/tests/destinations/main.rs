@@ -1,6 +1,7 @@
 //! Destinations against real sockets on 127.0.0.1, each test with io_uring and with epoll.
 
 mod bench;
+mod documented;
 mod receiver;
 mod tcp;
 mod tcp_closing;

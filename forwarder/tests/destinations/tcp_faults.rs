@@ -1,4 +1,4 @@
-//! A TCP receiver that does something bad every 50 ms while numbered lines flow.
+//! A TCP receiver that does something bad every 50 ms, and after each tenth of all, while numbered lines flow.
 //!
 //! It closes with lines unread, resets, goes away and comes back on the same port, stalls with a full window, or ends in
 //! order. Whatever it does: no number is missing, each connection has its numbers in order and without gaps, and what comes
@@ -51,6 +51,8 @@ struct Faulty {
     /// The sender has nothing more.
     ended: Arc<AtomicBool>,
     count: u64,
+    /// With so many a tick ends early.
+    enough: u64,
     /// An encoded line; all are like it but for their numbers, which are there.
     like: Vec<u8>,
     digits: Range<usize>,
@@ -80,6 +82,7 @@ impl Faulty {
             receive_buffer,
             ended: Arc::clone(ended),
             count,
+            enough: u64::MAX,
             like: Vec::new(),
             digits: 0..0,
             new: (0, 0),
@@ -93,7 +96,9 @@ impl Faulty {
         let mut faults = FAULTS.iter().cycle();
         let mut next = self.accept();
         while let Some(mut connection) = next.take() {
+            self.enough = self.seen.next + self.count / 10;
             let alive = connection.read_until(Instant::now() + TICK, &mut self);
+            self.enough = u64::MAX;
             let alive = alive && self.show_mercy(&mut connection);
             if self.seen.next == self.count {
                 assert!(!connection.read_until(Instant::now() + PATIENCE, &mut self), "the sender has not ended");
@@ -197,12 +202,12 @@ struct Connection {
 }
 
 impl Connection {
-    /// Reads until then; `false` where the connection ended before.
+    /// Reads until then, or until there is enough; `false` where the connection ended before.
     fn read_until(&mut self, deadline: Instant, to: &mut Faulty) -> bool {
         let mut part = vec![0; 64 << 10];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || to.seen.next >= to.enough {
                 return true;
             }
             self.stream.set_read_timeout(Some(left)).unwrap();
@@ -279,13 +284,15 @@ fn run(mode: IoMode, receive_buffer: Option<usize>, resend_window: Option<u64>) 
 
 fn nothing_is_missing_whatever_the_receiver_does(mode: IoMode) {
     let seen = run(mode, None, None);
-    assert!(seen.connections > 2, "{seen:?}");
+    assert!(seen.faults >= 5, "{seen:?}");
 }
 
 /// A receive buffer that holds less than the window: what is doubled does not depend on what was seen of it.
 fn what_comes_twice_lies_within_the_resend_window(mode: IoMode) {
     const WINDOW: u64 = 512 << 10;
-    let seen = run(mode, Some(32 << 10), Some(WINDOW));
-    let line = 280;
-    assert!(seen.farthest_back <= WINDOW / line + 1, "{seen:?}");
+    const BUFFER: usize = 32 << 10;
+    let seen = run(mode, Some(BUFFER), Some(WINDOW));
+    // The kernel doubles what is asked for; so much may be read before it is acknowledged.
+    let most = (WINDOW + 2 * BUFFER as u64) / 280 + 1;
+    assert!(seen.farthest_back <= most, "{seen:?}");
 }
