@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::config::{
     CutChoice, DestinationConfig, EntryChoice, IoChoice, MemlogdConfig, RecordsChoice, ResolvedConfig, SegmentChoice,
 };
-use crate::destination::{self, DrainReport, Encoders, Endpoint, RetryPolicy, StopHandle, stop_channel};
+use crate::destination::{self, DrainReport, Encoders, RetryPolicy, StopHandle, stop_channel};
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
@@ -130,7 +130,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
 
 /// The state directory, where something has to survive a restart: stdout alone has nothing.
 fn open_state(config: &ResolvedConfig, boot_id: &str) -> anyhow::Result<Option<StateDir>> {
-    if config.destinations.iter().all(|destination| destination.endpoint == Endpoint::Stdout) {
+    if config.destinations.iter().all(|destination| !destination.endpoint.is_resumed()) {
         return Ok(None);
     }
     let state = StateDir::open(&config.state_dir, boot_id)
@@ -395,8 +395,7 @@ fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: 
     // Who passes over files and what is sent must not have them run away from those that want them.
     options.sets_pace = options.selection != Selection::Kernel;
     options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
-    // Whoever reads stdout now is not who read it before.
-    if let Some(state) = state.filter(|_| destination.endpoint != Endpoint::Stdout) {
+    if let Some(state) = state.filter(|_| destination.endpoint.is_resumed()) {
         options.resume = state.checkpoint(&destination.name);
         let (state, name) = (state.clone(), destination.name.clone());
         options.on_checkpoint = Some(Box::new(move |source, position| state.advance(&name, source, position)));

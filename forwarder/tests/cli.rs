@@ -74,7 +74,7 @@ fn refused_flags(arguments: &[&str], message: &str) {
     assert!(stderr(&output).starts_with(&wanted), "said\n{}\nnot\n{wanted}", stderr(&output));
 }
 
-const ENDPOINTS: &str = "udp://HOST:PORT, tcp://HOST:PORT or stdout:";
+const ENDPOINTS: &str = "udp://HOST:PORT, tcp://HOST:PORT, unix:///PATH, exec:COMMAND ARGUMENT... or stdout:";
 
 #[test]
 fn wrong_endpoints() {

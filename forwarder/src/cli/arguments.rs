@@ -214,7 +214,8 @@ pub struct Configured {
     #[arg(short, long, value_name = "FILE", help_heading = "Configuration")]
     pub config: Vec<String>,
 
-    /// Send to URL: udp://HOST:PORT, tcp://HOST:PORT or stdout: (repeatable; adds to the files' destinations)
+    /// Send to URL: udp://HOST:PORT, tcp://HOST:PORT, unix:///PATH, 'exec:COMMAND ARGUMENT...' or stdout: (repeatable; adds
+    /// to the files' destinations)
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 

@@ -25,6 +25,7 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
         (format!("control groups {}", list(&capture.cgroups)), !capture.cgroups.is_empty()),
         (format!("units {}", list(&capture.units)), !capture.units.is_empty()),
         ("what is written to the descriptors that memlogd is passed".to_owned(), config.memlogd.is_some()),
+        ("Docker's containers whose logging driver it is".to_owned(), config.docker.is_some()),
     ] {
         if asked {
             writeln!(out, "  {what}")?;
@@ -43,7 +44,8 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
             writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
         }
     }
-    let listed = !config.files.is_empty() || !config.listen.is_empty() || config.memlogd.is_some();
+    let taken_in = config.memlogd.is_some() || config.docker.is_some();
+    let listed = !config.files.is_empty() || !config.listen.is_empty() || taken_in;
     if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
@@ -133,6 +135,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         kernel,
         view,
         memlogd,
+        docker,
         files: _,
         listen: _,
         destinations: _,
@@ -165,6 +168,12 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
             ("memlogd.format", memlogd.format.to_string()),
             ("memlogd.max_line", bytes(memlogd.max_line)),
             ("memlogd.cut", memlogd.cut.to_string()),
+        ]);
+    }
+    if let Some(docker) = docker {
+        settings.extend([
+            ("docker.socket", docker.socket.display().to_string()),
+            ("docker.max_line", bytes(docker.max_line)),
         ]);
     }
     settings

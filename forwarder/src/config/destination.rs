@@ -91,7 +91,7 @@ impl Check<'_> {
                 Auto::Given(bytes) => Some(bytes.0),
             },
             spill: spill_bytes
-                .filter(|_| endpoint.value != Endpoint::Stdout)
+                .filter(|_| endpoint.value.is_resumed())
                 .map(|bytes| SpillConfig { bytes, dir: state_dir.join("spill").join(component(&name)) }),
             name,
         })
@@ -123,11 +123,11 @@ impl Check<'_> {
             self.add(
                 spill,
                 "stdout can't be spilled: who reads it after a restart is another",
-                "`spill` with udp or tcp",
+                "`spill` with another endpoint",
             );
         }
         if stdout && let Some(retry) = &raw.retry {
-            self.add(retry, "stdout can't be tried again: nothing connects to it", "`retry` with udp or tcp");
+            self.add(retry, "stdout can't be tried again: nothing connects to it", "`retry` with another endpoint");
         }
         let is_udp = matches!(endpoint.value, Endpoint::Udp { .. });
         let segment = value_of(&raw.udp).segment.filter(|segment| segment.value != SegmentChoice::Off);
@@ -185,13 +185,9 @@ impl Check<'_> {
     fn something_spills(&mut self, for_all: &ForAll, resolved: &[DestinationConfig]) {
         if let Some(spill) = &for_all.spill
             && !resolved.is_empty()
-            && resolved.iter().all(|destination| destination.endpoint == Endpoint::Stdout)
+            && resolved.iter().all(|destination| !destination.endpoint.is_resumed())
         {
-            self.add(
-                spill,
-                "stdout can't be spilled, and there is no other destination",
-                "with a udp or tcp destination",
-            );
+            self.add(spill, "stdout can't be spilled, and there is no other destination", "with another destination");
         }
     }
 

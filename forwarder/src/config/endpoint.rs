@@ -1,4 +1,5 @@
-//! Where a destination sends: `udp://host:port`, `tcp://host:port` or `stdout:`; and where a listener listens.
+//! Where a destination sends: `udp://host:port`, `tcp://host:port`, `unix:///path`, `exec:command` or `stdout:`; and where a
+//! listener listens.
 //!
 //! Only parsing: a name is looked up when a connection is made, every time, and when listening begins.
 
@@ -23,24 +24,37 @@ pub enum EndpointError {
     NoPort { endpoint: String },
     #[error("`{endpoint}` has the port `{port}`, which is not a number from {least} to 65535")]
     BadPort { endpoint: String, port: String, least: u16 },
+    #[error("`{endpoint}` is no absolute path behind `unix://`, of at most {UNIX_PATH_BYTES} bytes")]
+    BadPath { endpoint: String },
+    #[error("`{endpoint}` names no command behind `exec:`, or has a quote that does not end")]
+    BadCommand { endpoint: String },
     #[error("`{endpoint}` has `{rest}` behind its host and port")]
     Trailing { endpoint: String, rest: String },
 }
 
-const SCHEMES: &[&str] = &["udp", "tcp", "stdout"];
+/// Of the path of a unix socket, as the kernel takes it.
+const UNIX_PATH_BYTES: usize = 107;
+
+const SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdout"];
 const LISTEN_SCHEMES: &[&str] = &["udp", "tcp"];
 
 impl Endpoint {
     /// Endpoints that connect.
     pub const URLS: &str = "udp://HOST:PORT or tcp://HOST:PORT (an IPv6 host in brackets, as tcp://[::1]:5044)";
-    pub const ACCEPTED: &str =
-        "udp://HOST:PORT, tcp://HOST:PORT or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
+    pub const ACCEPTED: &str = "udp://HOST:PORT, tcp://HOST:PORT, unix:///PATH, exec:COMMAND ARGUMENT... or stdout: (an IPv6 host in brackets, as tcp://[::1]:5044)";
 
     /// # Errors
     /// Where `text` is not an endpoint; what would be is in [`Endpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
         if text == "stdout:" {
             return Ok(Endpoint::Stdout);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix_path(path).ok_or_else(|| EndpointError::BadPath { endpoint: suggest::abbreviate(text) });
+        }
+        if let Some(command) = text.strip_prefix("exec:") {
+            return command_words(command)
+                .ok_or_else(|| EndpointError::BadCommand { endpoint: suggest::abbreviate(text) });
         }
         let (protocol, host, port) = parse_url(text, SCHEMES, 1)?;
         Ok(match protocol {
@@ -59,6 +73,20 @@ impl ListenEndpoint {
         let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
         Ok(ListenEndpoint { protocol, host, port })
     }
+}
+
+/// `///run/x` and `/run/x`.
+fn unix_path(text: &str) -> Option<Endpoint> {
+    let path = text.strip_prefix("//").unwrap_or(text);
+    let holds = path.starts_with('/') && path.len() > 1 && path.len() <= UNIX_PATH_BYTES && !path.contains('\0');
+    holds.then(|| Endpoint::Unix(path.into()))
+}
+
+/// Words as a shell would see them, quotes and backslashes included, and nothing else of a shell.
+fn command_words(text: &str) -> Option<Endpoint> {
+    let words = shlex::split(text)?;
+    let holds = words.first().is_some_and(|program| !program.is_empty()) && !text.contains('\0');
+    holds.then_some(Endpoint::Exec(words))
 }
 
 /// Protocol, host and port of a URL with nothing else in it.
@@ -156,6 +184,11 @@ mod tests {
         assert_eq!(Endpoint::parse("tcp://[::1]:5044").unwrap().to_string(), "tcp://[::1]:5044");
         assert_eq!(Endpoint::parse("udp://3com.example.:1"), udp("3com.example.", 1));
         assert_eq!(Endpoint::parse("stdout:"), Ok(Endpoint::Stdout));
+        assert_eq!(Endpoint::parse("unix:///run/a b.sock"), Ok(Endpoint::Unix("/run/a b.sock".into())));
+        assert_eq!(Endpoint::parse("unix:/run/s").unwrap().to_string(), "unix:///run/s");
+        let exec = Endpoint::parse("exec:/bin/sh -c 'cat > \"$0\"' /tmp/x").unwrap();
+        assert_eq!(exec, Endpoint::Exec(["/bin/sh", "-c", "cat > \"$0\"", "/tmp/x"].map(String::from).into()));
+        assert_eq!(Endpoint::parse(&exec.to_string()), Ok(exec));
     }
 
     #[test]
@@ -187,6 +220,14 @@ mod tests {
             ("udp://1.2.3:80", "can't be one"),
             ("tcp://h:1/logs", "`/logs` behind"),
             ("tcp://h:1?x=y", "`?x=y` behind"),
+            ("unix:", "no absolute path"),
+            ("unix://run/x", "no absolute path"),
+            ("unix:///", "no absolute path"),
+            ("exec:", "no command"),
+            ("exec:''", "no command"),
+            ("exec:cat 'x", "no command"),
+            ("exce:cat", "no scheme"),
+            ("unx:///x", "(did you mean `unix`?)"),
             ("stdout", "no scheme"),
             ("stdout://x", "`//x` behind"),
         ] {
@@ -216,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp)?:?/{0,2}.{0,30}") {
+        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp|unix|exec)?:?/{0,3}.{0,30}") {
             if let Ok(endpoint) = Endpoint::parse(&text) {
                 prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
             }

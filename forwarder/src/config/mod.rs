@@ -45,8 +45,8 @@ pub use raw::{
 };
 pub use resolve::Environment;
 pub use resolved::{
-    CaptureConfig, DestinationConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig, ResolvedConfig,
-    RetryConfig, RingConfig, SpillConfig, ViewConfig,
+    CaptureConfig, DestinationConfig, DockerConfig, FilesConfig, KernelConfig, ListenConfig, MemlogdConfig,
+    ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

@@ -150,6 +150,9 @@ document! {
         /// LinuxKit's memlogd: its sockets, with this ring behind them.
         memlogd: Memlogd,
 
+        /// Docker's logging driver, with this ring behind it.
+        docker: Docker,
+
         /// Documents of Talos Linux, which may stand beside Ringward's own.
         talos: Talos,
 
@@ -287,6 +290,22 @@ document! {
 }
 
 document! {
+    /// Ringward as a logging driver of Docker: `docker run --log-driver ringward`. See `docs/docker.md`.
+    pub struct Docker {
+        /// Make the plugin's socket. Not together with `capture.containers`, which captures Docker's containers already.
+        enabled: bool = "false",
+
+        /// Where dockerd finds the plugin: the file's name, without `.sock`, is the driver's. A file that a dead process
+        /// left is replaced; it is removed at the end.
+        socket: PathBuf = "/run/docker/plugins/ringward.sock",
+
+        /// The longest line. dockerd cuts lines at 16 KiB; they are joined again up to this length, and come in marked parts
+        /// beyond it.
+        max_line: Bytes = "256KiB",
+    }
+}
+
+document! {
     /// A machine's configuration and `KmsgLogConfig` documents are taken as they are. See `docs/talos.md`.
     pub struct Talos {
         /// Take the receiver of the kernel's log from `talos.logging.kernel=` on the kernel's command line
@@ -362,7 +381,9 @@ document! {
 document! {
     /// A destination.
     pub struct Destination {
-        /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT` or `stdout:`. A name is looked up at every connect.
+        /// Where to send: `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:///PATH` (a stream socket that a program listens on),
+        /// `exec:COMMAND ARGUMENT...` (a command that gets one record a line on its standard input, is started again when it
+        /// ends, and is split into words as by a shell) or `stdout:`. A name is looked up at every connect.
         endpoint: Endpoint => "required",
 
         /// The name in logs and metrics, of its checkpoint and of its spill directory: changing it makes it a new
@@ -390,7 +411,7 @@ document! {
         /// UDP: how datagrams are sent.
         udp: Udp,
 
-        /// UDP and TCP: waiting between attempts to connect or send.
+        /// All but stdout: waiting between attempts to connect, send, or start.
         retry: Retry,
 
         /// TCP: how much is sent again after a connection broke in a way that does not prove what the receiver had
@@ -398,7 +419,7 @@ document! {
         /// fewer doubled records, and gives up the promise that nothing is missing.
         resend_window: Auto<Bytes> = "auto",
 
-        /// UDP and TCP: keep on disk what the ring had to let go before this destination took it.
+        /// All but stdout: keep on disk what the ring had to let go before this destination took it.
         spill: Spill => "none: what does not fit the ring is counted lost",
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::error::{Place, Problems};
 use super::host::Host;
-use super::raw::{Capture, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
+use super::raw::{Capture, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
 use super::resolved::{
-    CaptureConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
+    CaptureConfig, DockerConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
 };
 use super::units::{Bytes, Period};
 use super::value::{Limit, Located};
@@ -66,6 +66,7 @@ pub fn resolve(
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
     let view = check.view(&value_of(&raw.view), &state_dir);
     let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
+    let docker = check.docker(raw.docker.as_ref(), &capture, &raw_ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
     let config = ResolvedConfig {
         io: raw.io().value,
@@ -75,6 +76,7 @@ pub fn resolve(
         kernel: kernel(&value_of(&raw.kernel)),
         view,
         memlogd,
+        docker,
         files,
         listen,
         destinations,
@@ -225,6 +227,28 @@ impl Check<'_> {
             max_line,
             cut: raw.cut().value,
         })
+    }
+
+    fn docker(
+        &mut self,
+        given: Option<&Located<Docker>>,
+        capture: &CaptureConfig,
+        ring: &Ring,
+    ) -> Option<DockerConfig> {
+        let raw = given.map(|given| given.value.clone()).unwrap_or_default();
+        let (socket, line) = (raw.socket(), raw.max_line());
+        self.fits_an_address(&socket);
+        let max_line = self.bytes(&line, 16 << 10, 16 * MIB);
+        let enabled = raw.enabled();
+        if enabled.value {
+            self.a_line_fits_the_ring("docker.max_line", &line, ring);
+        }
+        if enabled.value && capture.containers {
+            let what =
+                "Docker's containers are captured already, and each line of those with this driver would come twice";
+            self.add(&enabled, what, "with `capture: { containers: false }`");
+        }
+        enabled.value.then_some(DockerConfig { socket: socket.value, max_line })
     }
 
     fn view(&mut self, raw: &View, state_dir: &Path) -> Option<ViewConfig> {

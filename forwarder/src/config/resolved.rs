@@ -29,6 +29,7 @@ pub struct ResolvedConfig {
     pub view: Option<ViewConfig>,
     /// Where it is asked for.
     pub memlogd: Option<MemlogdConfig>,
+    pub docker: Option<DockerConfig>,
     pub files: Vec<FilesConfig>,
     /// Names are unique; so are endpoints, but for port 0.
     pub listen: Vec<ListenConfig>,
@@ -95,6 +96,14 @@ pub struct MemlogdConfig {
     /// 128 bytes to 16 MiB, and at most [`RingConfig::bytes`].
     pub max_line: usize,
     pub cut: CutChoice,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DockerConfig {
+    /// Absolute, and short enough for a socket's address.
+    pub socket: PathBuf,
+    /// 16 KiB to 16 MiB.
+    pub max_line: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,8 @@
 //! black hole never delays, drops or doubles anything for another. Nothing here waits on the thread itself.
 //!
 //! What is promised: over TCP, **nothing is missing after a reconnect that the receiver's program had not read**
-//! (`tcp` says how that is known); over UDP, a record counts as arrived when the kernel took its datagram;
-//! stdout, when the write returned. An idle destination sends what there is at once; while one write is in
+//! (`tcp` says how that is known), and so with programs on this machine (`local`); over UDP, a record counts as arrived
+//! when the kernel took its datagram; stdout, when the write returned. An idle destination sends what there is at once; while one write is in
 //! flight the next grows, up to [`WRITE_BYTES`].
 //!
 //! Limits: a destination holds the batches that are in flight. For TCP these are the ones in the kernel's send
@@ -23,6 +23,7 @@ mod config;
 mod encoder;
 mod endpoint;
 mod failures;
+mod local;
 mod outbox;
 mod stdout;
 mod stop;
@@ -95,6 +96,8 @@ pub async fn run(
     let mut report = match &config.endpoint {
         Endpoint::Udp { host, port } => udp::run(task, host, *port).await,
         Endpoint::Tcp { host, port } => tcp::run(task, host, *port).await,
+        Endpoint::Unix(path) => local::run(task, local::Program::Socket(path)).await,
+        Endpoint::Exec(words) => local::run(task, local::Program::Command(words)).await,
         Endpoint::Stdout => stdout::run(task).await,
     };
     counters.set_connected(false);

@@ -9,6 +9,7 @@ pub mod cri;
 pub mod docker_json;
 pub mod json;
 pub mod line;
+pub mod log_entry;
 pub mod log_line;
 pub mod logfmt;
 mod peer;

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
     CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice,
     ReadFrom, RecordsChoice, ResolvedConfig,
 };
-use crate::destination::Endpoint;
+use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
 use crate::ring::Ring;
+use crate::source::docker::{self, DockerHandle, DockerOptions};
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
 use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
@@ -23,6 +24,7 @@ pub(super) struct Sources {
     memlogd: Option<Memlogd>,
     files: Option<FilesHandle>,
     listen: Option<ListenHandle>,
+    docker: Option<(DockerHandle, SocketFile)>,
     #[cfg(feature = "ebpf")]
     capture: Option<crate::source::ebpf::reader::ReaderHandle>,
     parts: Vec<String>,
@@ -41,12 +43,14 @@ impl Sources {
             memlogd,
             files: None,
             listen: None,
+            docker: None,
             #[cfg(feature = "ebpf")]
             capture: None,
             parts: Vec::new(),
         };
         // First, and before anything is attached: an address that can't be had ends the program.
         sources.start_listening(&config.listen, ring)?;
+        sources.start_docker(config, ring, state)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
         sources.start_kmsg(&config.kernel, ring, boot_id, console);
         if sources.memlogd.is_some() {
@@ -67,6 +71,23 @@ impl Sources {
         let endpoints: Vec<_> = handle.listening.iter().map(|listening| listening.endpoint.to_string()).collect();
         self.parts.push(format!("what is sent to {}", endpoints.join(", ")));
         self.listen = Some(handle);
+        Ok(())
+    }
+
+    fn start_docker(
+        &mut self,
+        config: &ResolvedConfig,
+        ring: &Arc<Ring>,
+        state: Option<&StateDir>,
+    ) -> anyhow::Result<()> {
+        let Some(docker) = &config.docker else { return Ok(()) };
+        let (socket, file) = SocketKind::Stream.bind_private(&docker.socket)?;
+        // The directory is ours where there is a state.
+        let state = state.map(|_| config.state_dir.join("docker.json"));
+        let options = DockerOptions { max_line: docker.max_line, state };
+        let handle = docker::start(socket, options, Arc::clone(ring)).context("the plugin's socket can't be served")?;
+        self.parts.push("what Docker's logging driver is given".into());
+        self.docker = Some((handle, file));
         Ok(())
     }
 
@@ -99,9 +120,10 @@ impl Sources {
             return Ok(());
         }
         // One that is down and wants no files must not have them read again from their beginnings.
-        let keeping = config.destinations.iter().filter(|destination| {
-            destination.endpoint != Endpoint::Stdout && destination.records != RecordsChoice::Kernel
-        });
+        let keeping = config
+            .destinations
+            .iter()
+            .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
         let handle = file::start(
             FilesOptions {
                 selections: config.files.iter().map(selection).collect(),
@@ -238,6 +260,9 @@ impl Sources {
         }
         if let Some(listen) = self.listen {
             listen.stop();
+        }
+        if let Some((docker, _file)) = self.docker {
+            docker.stop();
         }
         self.memlogd.map(Memlogd::stop_source)
     }

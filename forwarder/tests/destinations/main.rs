@@ -2,6 +2,7 @@
 
 mod bench;
 mod documented;
+mod programs;
 mod receiver;
 mod tcp;
 mod tcp_closing;
