@@ -543,17 +543,62 @@ fn encode_says_what_would_be_sent() {
 }
 
 #[test]
+fn encode_says_what_becomes_of_syslog() {
+    let syslog = ["--as", "syslog", "--now", "2026-03-04T05:06:07.5Z"];
+    let input = b"<30>1 2026-03-04T06:06:07+01:00 box app 7 - [a b=\"c\"] one\n16 <13>it: two\nmorehi\n\n<11>last";
+    let expected = [
+        r#"{"app":"app","facility":"daemon","hostname":"box","msg":"one","pid":"7","priority":"info","sd.a.b":"c","talos-level":"info","talos-service":"syslogd","talos-time":"2026-03-04T05:06:07Z"}"#,
+        r#"{"app":"it","facility":"user","msg":"two\nmore","priority":"notice","talos-level":"info","talos-service":"syslogd","talos-time":"2026-03-04T05:06:07.5Z"}"#,
+        r#"{"msg":"hi","talos-level":"info","talos-service":"syslogd","talos-time":"2026-03-04T05:06:07.5Z","unparsed":true}"#,
+        r#"{"facility":"user","msg":"last","priority":"err","talos-level":"error","talos-service":"syslogd","talos-time":"2026-03-04T05:06:07.5Z"}"#,
+        "",
+    ];
+    assert_eq!(encoded(&syslog, input), expected.join("\n"));
+
+    // Recorded from Talos' syslogd; what machined adds, and what that program ends at is text.
+    let (mut input, mut expected) = (Vec::new(), String::new());
+    let mut lines = include_str!("data/talos_syslogd.txt").lines();
+    while let (Some(message), Some(answer)) = (lines.next(), lines.next()) {
+        let message: String = serde_json::from_str(message.strip_prefix("IN  ").unwrap()).unwrap();
+        let counts = message.ends_with('\n');
+        input.extend(if counts { format!("{} {message}", message.len()) } else { message.clone() + "\n" }.bytes());
+        let mut object = serde_json::Map::new();
+        let msg = if answer.starts_with("PANIC") { &message } else { "" };
+        for (key, value) in [
+            ("msg", msg),
+            ("talos-level", "info"),
+            ("talos-service", "syslogd"),
+            ("talos-time", "2026-03-04T05:06:07.5Z"),
+        ] {
+            object.insert(key.into(), value.into());
+        }
+        if let Some(answer) = answer.strip_prefix("OUT ") {
+            object.extend(serde_json::from_str::<serde_json::Map<_, _>>(answer).unwrap());
+        }
+        if !answer.starts_with("DROP") {
+            expected +=
+                &(serde_json::to_string(&object).unwrap().replace('<', "\\u003c").replace('>', "\\u003e") + "\n");
+        }
+    }
+    assert_eq!(encoded(&[&syslog[..], &["--talos"]].concat(), &input), expected);
+}
+
+#[test]
 fn encode_refuses_what_it_can_not_do() {
     for (arguments, message) in [
         (&["encode"][..], "required arguments were not provided"),
         (&["encode", "--as", "kmsg"], "--boot-time <RFC3339>"),
         (&["encode", "--as", "talos-service"], "--service <NAME>"),
-        (&["encode", "--as", "csv"], "possible values: talos-service, kmsg"),
+        (&["encode", "--as", "csv"], "possible values: talos-service, kmsg, syslog"),
         (&["encode", "--as", "kmsg", "--boot-time", "yesterday"], "this is no time as 2021-11-26T16:53:15Z"),
         (&["encode", "--as", "kmsg", "--boot-time", "9999-01-01T00:00:00Z"], "this is too far from now"),
         (
             &["encode", "--as", "kmsg", "--boot-time", "2021-01-01T00:00:00Z", "--service", "x", "--tag", "y"],
-            "--service: means nothing with `--as kmsg`; accepted: with `--as talos-service`",
+            "--service: means nothing with `--as kmsg`; accepted: with `--as talos-service` or `--as syslog`",
+        ),
+        (
+            &["encode", "--as", "kmsg", "--boot-time", "2021-01-01T00:00:00Z", "--talos"],
+            "--talos: means nothing with `--as kmsg`",
         ),
         (&["encode", "--as", "talos-service", "--service", "x", "--tag", "y"], "--tag: `y` has no `=`"),
     ] {

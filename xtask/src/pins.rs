@@ -14,7 +14,7 @@ pub const LINUXKIT: &str = "v0.0.0-20250915124940-43200ea63425";
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 /// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 17] = [
+pub const TEST_PACKAGES: [(&str, &str); 19] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -23,6 +23,8 @@ pub const TEST_PACKAGES: [(&str, &str); 17] = [
     ("crun", "crun"),
     ("conmon", "conmon"),
     ("rsyslogd", "rsyslog"),
+    ("logger", "bsdutils"),
+    ("python3", "python3"),
     ("socat", "socat"),
     ("bpftool", "bpftool"),
     ("tar", "tar"),

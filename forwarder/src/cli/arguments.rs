@@ -82,7 +82,7 @@ pub enum Command {
     /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in
     /// the container or unit, that will run Ringward.
     Doctor(Doctor),
-    /// Say what would be sent: lines or kernel records on standard input, json_lines on standard output
+    /// Say what would be sent: lines, kernel records or syslog on standard input, json_lines on standard output
     ///
     /// Parses and encodes as `run` does, and opens nothing. What was read is answered before more is read.
     Encode(Encode),
@@ -151,7 +151,7 @@ pub struct Encode {
     #[arg(long = "as", value_name = "KIND")]
     pub kind: EncodeKind,
 
-    /// The service's name: `talos-service`
+    /// The service's name: `talos-service`; of syslog it is syslogd by default
     #[arg(long, value_name = "NAME", required_if_eq("kind", "talos-service"))]
     pub service: Option<String>,
 
@@ -167,6 +167,10 @@ pub struct Encode {
     #[arg(long, value_name = "NAMES")]
     pub facility_names: Option<FacilityKind>,
 
+    /// Take syslog as Talos' syslogd does, with what it cuts and drops
+    #[arg(long)]
+    pub talos: bool,
+
     /// Add a tag, as server=s03-rack07 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub tag: Vec<String>,
@@ -179,6 +183,19 @@ pub enum EncodeKind {
     TalosService,
     /// Records of /dev/kmsg with their dictionaries, separated by a NUL or a blank line
     Kmsg,
+    /// Messages of syslog (RFC 3164 and 5424), a line each or each behind its length, as over TCP
+    Syslog,
+}
+
+impl EncodeKind {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TalosService => "talos-service",
+            Self::Kmsg => "kmsg",
+            Self::Syslog => "syslog",
+        }
+    }
 }
 
 /// Whose names facilities have.
@@ -219,7 +236,7 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
-    /// Take in what others send to URL: udp://ADDRESS:PORT or tcp://ADDRESS:PORT (repeatable)
+    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///dev/log (repeatable)
     #[arg(long, value_name = "URL", help_heading = "Capture")]
     listen: Vec<String>,
 

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::paint::Paint;
 use crate::config::units::{Bytes, Period};
-use crate::config::{DestinationConfig, FilesConfig, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice};
+use crate::config::{
+    DestinationConfig, FilesConfig, ListenEndpoint, Loaded, RecordsChoice, ResolvedConfig, SegmentChoice,
+};
 
 /// Prints the summary; with `verbose`, every setting.
 pub fn check(loaded: &Loaded, verbose: bool, paint: Paint) -> anyhow::Result<()> {
@@ -39,9 +41,13 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
             if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
         writeln!(out, "  what is sent to {}{named}", listen.endpoint)?;
         if verbose {
-            let (line, buffer) = (Bytes(listen.max_line as u64), Bytes(listen.receive_buffer as u64));
-            let (kind, connections) = (listen.parse, listen.max_connections);
-            writeln!(out, "    parse {kind}, max_line {line}, max_connections {connections}, receive_buffer {buffer}")?;
+            let (kind, line) = (listen.parse, Bytes(listen.max_line as u64));
+            write!(out, "    parse {kind}, max_line {line}, ")?;
+            match listen.endpoint {
+                ListenEndpoint::Tcp { .. } => writeln!(out, "max_connections {}", listen.max_connections)?,
+                ListenEndpoint::Udp { .. } => writeln!(out, "receive_buffer {}", Bytes(listen.receive_buffer as u64))?,
+                ListenEndpoint::Unix(_) => writeln!(out, "mode {:04o}", listen.mode)?,
+            }
         }
     }
     let taken_in = config.memlogd.is_some() || config.docker.is_some();

@@ -10,6 +10,7 @@ use anyhow::Context;
 use rustix::io::FdFlags;
 
 use super::go_flags::{Flag, Flags, Stop};
+use super::holder;
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::pipeline::memlogd::{BoundSocket, MemlogdOptions, run_alone};
 use crate::ring::RingLimits;
@@ -31,6 +32,11 @@ pub const FLAGS: &[Flag] = &[
     Flag { name: "daemonize", default: None, help: "bind the sockets, then go on in the background" },
     Flag { name: "cut-bytes", default: None, help: "cut a line after exactly so many bytes, and don't mark it" },
     Flag { name: "text", default: None, help: "answer queries with TIME,SOURCE;TEXT instead of JSON" },
+    Flag {
+        name: "fd-holder",
+        default: None,
+        help: "run below a parent that keeps sockets and descriptors, and starts memlogd again when it ends",
+    },
     Flag { name: "own-sockets", default: None, help: "remove the files of inherited sockets at the end" },
 ];
 
@@ -48,6 +54,7 @@ struct Options {
     cut_bytes: bool,
     text: bool,
     own_sockets: bool,
+    fd_holder: bool,
 }
 
 impl Options {
@@ -65,6 +72,7 @@ impl Options {
             cut_bytes: flags.is_on("cut-bytes"),
             text: flags.is_on("text"),
             own_sockets: flags.is_on("own-sockets"),
+            fd_holder: flags.is_on("fd-holder"),
         })
     }
 
@@ -94,7 +102,13 @@ impl Options {
 pub fn memlogd(words: &[OsString]) -> Result<anyhow::Result<()>, Stop> {
     let flags = Flags::parse("memlogd", FLAGS, words)?;
     let options = Options::of(&flags)?;
-    Ok(if options.daemonize { daemonize(&options) } else { run(&options) })
+    Ok(if options.daemonize {
+        daemonize(&options)
+    } else if options.fd_holder {
+        hold(&options)
+    } else {
+        run(&options)
+    })
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
@@ -109,28 +123,49 @@ fn run(options: &Options) -> anyhow::Result<()> {
     run_alone(memlogd, options.limits(), !is_null(&std::io::stdout()))
 }
 
-/// Starts another of this program with both sockets, and leaves it to itself.
-fn daemonize(options: &Options) -> anyhow::Result<()> {
+/// Another of this program, with these sockets.
+fn with_sockets(options: &Options, sockets: &[BoundSocket; 2]) -> Command {
     let mut program = Command::new("/proc/self/exe");
-    program.arg0("memlogd").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut bound = Vec::new();
+    program.arg0("memlogd");
     for (which, name) in ["log", "query"].into_iter().enumerate() {
-        let BoundSocket { socket, file } = options.socket(which)?;
-        // It stays open in the new program.
-        rustix::io::fcntl_setfd(&socket, FdFlags::empty()).context("a socket can't be passed on")?;
         program.arg(format!("-socket-{name}")).arg(&options.sockets[which]);
-        program.arg(format!("-fd-{name}")).arg(socket.as_raw_fd().to_string());
-        bound.push((socket, file));
+        program.arg(format!("-fd-{name}")).arg(sockets[which].socket.as_raw_fd().to_string());
     }
     program.args(["-max-lines", &options.max_lines.to_string()]);
     program.args(["-max-line-len", &options.max_line_len.to_string()]);
+    for (flag, on) in [("-cut-bytes", options.cut_bytes), ("-text", options.text)] {
+        program.args(on.then_some(flag));
+    }
+    program
+}
+
+/// Both sockets, which stay open in programs that are started.
+fn passed_on(options: &Options) -> anyhow::Result<[BoundSocket; 2]> {
+    let sockets = [options.socket(0)?, options.socket(1)?];
+    for bound in &sockets {
+        rustix::io::fcntl_setfd(&bound.socket, FdFlags::empty()).context("a socket can't be passed on")?;
+    }
+    Ok(sockets)
+}
+
+/// Starts another of this program with both sockets, and leaves it to itself.
+fn daemonize(options: &Options) -> anyhow::Result<()> {
+    let sockets = passed_on(options)?;
+    let mut program = with_sockets(options, &sockets);
+    program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let owned = options.own_sockets || options.descriptors == [-1, -1];
-    for (flag, on) in [("-cut-bytes", options.cut_bytes), ("-text", options.text), ("-own-sockets", owned)] {
+    for (flag, on) in [("-own-sockets", owned), ("-fd-holder", options.fd_holder)] {
         program.args(on.then_some(flag));
     }
     program.spawn().context("memlogd can't be started in the background")?;
-    bound.into_iter().filter_map(|(_, file)| file).for_each(SocketFile::leave);
+    sockets.into_iter().filter_map(|bound| bound.file).for_each(SocketFile::leave);
     Ok(())
+}
+
+/// Runs others of this program with both sockets, whose files are removed when this one ends.
+fn hold(options: &Options) -> anyhow::Result<()> {
+    let sockets = passed_on(options)?;
+    holder::hold(|| with_sockets(options, &sockets))
 }
 
 /// Whether what is written there is thrown away: then nothing need be written.

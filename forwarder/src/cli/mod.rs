@@ -10,6 +10,7 @@ pub mod doctor;
 mod encode;
 mod entry;
 mod go_flags;
+mod holder;
 mod kmsg;
 mod linuxkit;
 mod log_writer;

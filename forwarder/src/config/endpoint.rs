@@ -3,9 +3,17 @@
 //!
 //! Only parsing: a name is looked up when a connection is made, every time, and when listening begins.
 
+use std::path::PathBuf;
+
 use super::suggest;
 pub use crate::destination::Endpoint;
-pub use crate::source::network::{ListenEndpoint, Protocol};
+pub use crate::source::network::ListenEndpoint;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Udp,
+    Tcp,
+}
 
 /// Why a text is not an endpoint. Each message quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +44,7 @@ pub enum EndpointError {
 const UNIX_PATH_BYTES: usize = 107;
 
 const SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdout"];
-const LISTEN_SCHEMES: &[&str] = &["udp", "tcp"];
+const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix"];
 
 impl Endpoint {
     /// Endpoints that connect.
@@ -50,7 +58,7 @@ impl Endpoint {
             return Ok(Endpoint::Stdout);
         }
         if let Some(path) = text.strip_prefix("unix:") {
-            return unix_path(path).ok_or_else(|| EndpointError::BadPath { endpoint: suggest::abbreviate(text) });
+            return unix_path(path, text).map(Endpoint::Unix);
         }
         if let Some(command) = text.strip_prefix("exec:") {
             return command_words(command)
@@ -65,21 +73,29 @@ impl Endpoint {
 }
 
 impl ListenEndpoint {
-    pub const ACCEPTED: &str = "udp://ADDRESS:PORT or tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free)";
+    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free) or unix:///PATH, as unix:///dev/log";
 
     /// # Errors
     /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<ListenEndpoint, EndpointError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix_path(path, text).map(ListenEndpoint::Unix);
+        }
         let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
-        Ok(ListenEndpoint { protocol, host, port })
+        Ok(match protocol {
+            Protocol::Udp => ListenEndpoint::Udp { host, port },
+            Protocol::Tcp => ListenEndpoint::Tcp { host, port },
+        })
     }
 }
 
-/// `///run/x` and `/run/x`.
-fn unix_path(text: &str) -> Option<Endpoint> {
+/// The path of `endpoint`, which has it behind its scheme: `///run/x` and `/run/x`.
+fn unix_path(text: &str, endpoint: &str) -> Result<PathBuf, EndpointError> {
     let path = text.strip_prefix("//").unwrap_or(text);
-    let holds = path.starts_with('/') && path.len() > 1 && path.len() <= UNIX_PATH_BYTES && !path.contains('\0');
-    holds.then(|| Endpoint::Unix(path.into()))
+    let is_long = path.len() > UNIX_PATH_BYTES;
+    let holds = path.starts_with('/') && !path.ends_with('/') && !is_long && !path.contains('\0');
+    let bad_path = || EndpointError::BadPath { endpoint: suggest::abbreviate(endpoint) };
+    holds.then(|| path.into()).ok_or_else(bad_path)
 }
 
 /// Words as a shell would see them, quotes and backslashes included, and nothing else of a shell.
@@ -238,7 +254,9 @@ mod tests {
 
     #[test]
     fn listeners() {
-        for text in ["udp://0.0.0.0:5140", "tcp://[::]:0", "tcp://localhost:1", "udp://[fe80::1%eth0]:1"] {
+        for text in
+            ["udp://0.0.0.0:5140", "tcp://[::]:0", "tcp://localhost:1", "udp://[fe80::1%eth0]:1", "unix:///dev/log"]
+        {
             assert_eq!(ListenEndpoint::parse(text).unwrap().to_string(), text);
         }
         for (text, why) in [
@@ -249,6 +267,10 @@ mod tests {
             ("udp://0.0.0.0:65536", "not a number from 0 to 65535"),
             ("0.0.0.0:5140", "no scheme"),
             ("tcp://0.0.0.0:1/x", "`/x` behind"),
+            ("unix://dev/log", "no absolute path behind `unix://`, of at most 107 bytes"),
+            ("unix:///", "no absolute path"),
+            ("unix:///dev/", "no absolute path"),
+            ("unix:", "no absolute path"),
         ] {
             let error = ListenEndpoint::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");

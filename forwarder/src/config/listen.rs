@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::endpoint::{ListenEndpoint, Protocol};
+use super::endpoint::ListenEndpoint;
 use super::error::Place;
-use super::raw::{Listen, Ring};
+use super::raw::{Listen, ParseChoice, Ring};
 use super::resolve::{Check, GIB, KIB, MIB};
 use super::resolved::ListenConfig;
 use super::value::{Located, Name};
@@ -17,14 +17,18 @@ impl Check<'_> {
         for listen in given {
             let Some(config) = self.listener(listen, ring) else { continue };
             // Any number of listeners may take any port that is free.
-            let is_any = config.endpoint.port == 0;
+            let is_any = config.endpoint.takes_any_port();
             if !is_any && resolved.iter().any(|other| other.endpoint == config.endpoint) {
                 self.add(listen, format!("listens on {}, like another one", config.endpoint), "each endpoint once");
             } else if let Some(first) = names.insert(config.name.clone(), &listen.place)
                 && !(is_any && listen.value.name.is_none())
             {
                 let what = format!("has the name `{}`, like the listener at {first}", config.name);
-                self.add(listen, what, "a different `name` for each (it is the endpoint where none is given)");
+                self.add(
+                    listen,
+                    what,
+                    "a different `name` for each (it is the endpoint, or `syslogd`, where none is given)",
+                );
             }
             resolved.push(config);
         }
@@ -53,15 +57,13 @@ impl Check<'_> {
             let at = if max_line.place == Place::Default { given.with(max_line.value) } else { max_line };
             self.add(&at, what, format!("{} or less, or a larger ring.bytes", ring_bytes.value));
         }
-        let wants = |protocol| format!("with {protocol}");
-        if endpoint.value.protocol == Protocol::Udp && raw.max_connections.is_some() {
-            self.add(&connections, "datagrams come without connections", wants("tcp"));
-        }
-        if endpoint.value.protocol == Protocol::Tcp && raw.receive_buffer.is_some() {
-            self.add(&buffer, "a connection's buffer is the kernel's affair: its sender waits", wants("udp"));
-        }
+        self.belongs(raw, &endpoint.value);
+        let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_));
+        let usual = if is_unix { ParseChoice::Syslog } else { ParseChoice::Auto };
+        let parse = raw.parse.as_ref().map_or(usual, |parse| parse.value);
         let name = match &raw.name {
             Some(name) => name.value.0.clone(),
+            None if parse == ParseChoice::TalosSyslog => "syslogd".to_owned(),
             None => endpoint.value.to_string(),
         };
         if name.len() > Name::MAX_BYTES {
@@ -70,10 +72,30 @@ impl Check<'_> {
         Some(ListenConfig {
             endpoint: endpoint.value.clone(),
             name,
-            parse: raw.parse().value,
+            parse,
             max_line: line_bytes,
             max_connections: connections.value as usize,
             receive_buffer,
+            mode: raw.mode().value.0,
         })
+    }
+
+    /// What is said of a listener of another kind means nothing.
+    fn belongs(&mut self, raw: &Listen, endpoint: &ListenEndpoint) {
+        let (is_udp, is_tcp, is_unix) = match endpoint {
+            ListenEndpoint::Udp { .. } => (true, false, false),
+            ListenEndpoint::Tcp { .. } => (false, true, false),
+            ListenEndpoint::Unix(_) => (false, false, true),
+        };
+        if let Some(connections) = raw.max_connections.as_ref().filter(|_| !is_tcp) {
+            self.add(connections, "datagrams come without connections", "with tcp");
+        }
+        if let Some(buffer) = raw.receive_buffer.as_ref().filter(|_| !is_udp) {
+            let whose = if is_tcp { "a connection's" } else { "a unix socket's" };
+            self.add(buffer, format!("{whose} buffer is the kernel's affair: its sender waits"), "with udp");
+        }
+        if let Some(mode) = raw.mode.as_ref().filter(|_| !is_unix) {
+            self.add(mode, "an address has no file", "with unix");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::record_limit::RecordLimit;
 use super::units::{Bytes, Period};
-use super::value::{Auto, Cgroup, Limit, Located, Name, Pid, Tags, Unit, words};
+use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit, words};
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
@@ -80,6 +80,8 @@ words! {
         Auto = "auto",
         Talos = "talos",
         Logfmt = "logfmt",
+        Syslog = "syslog",
+        TalosSyslog = "talos_syslog",
         Text = "text",
     }
 }
@@ -159,7 +161,7 @@ document! {
         /// Files to read and to follow. Where a file matches several of these, the first one holds.
         files: Vec<Located<Files>> => "none",
 
-        /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP.
+        /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP and to a unix socket as `/dev/log`.
         listen: Vec<Located<Listen>> => "none",
 
         /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
@@ -350,21 +352,28 @@ document! {
 }
 
 document! {
-    /// A listener. A line (TCP) or a datagram (UDP; newlines at its end don't count, others belong to it) is a record.
+    /// A listener. A line (TCP) or a datagram (UDP, unix socket; newlines at its end don't count, others belong to it) is a
+    /// record.
     pub struct Listen {
-        /// Where to listen. A name is looked up once, at the start.
+        /// Where to listen: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or `unix:///PATH` for a socket that takes datagrams,
+        /// as `unix:///dev/log`. A name is looked up once, at the start. A socket's file that a dead process left is
+        /// replaced; it is removed at the end.
         endpoint: ListenEndpoint => "required",
 
         /// `talos-service` of what does not say it, and the name in the log. Unique.
-        name: Name => "the endpoint",
+        name: Name => "the endpoint; with `talos_syslog`, `syslogd`",
 
         /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
         /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
         /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
         /// behind it, of which time, level, message and error are taken out; any other line is text. `logfmt`: a line of
         /// `key=value` pairs, as logrus, Kata and Heroku write it, of which `time` or `ts`, `level` and `msg` are taken
-        /// out; any other line is text. `text`: text, whatever it looks like. Blank lines are skipped, but for `text`.
-        parse: ParseChoice = "auto",
+        /// out; any other line is text. `syslog`: a message of RFC 3164 or 5424, over TCP also behind its length; time,
+        /// level and text are taken out, facility, host, program and structured data are fields; any other line is
+        /// text, and marked `unparsed`. `talos_syslog`: the same as Talos' syslogd sends it, which cuts, drops and leaves
+        /// `msg` empty; what is dropped is counted. `text`: text, whatever it looks like. Blank lines are skipped, but for
+        /// `text`. See `docs/syslog.md`.
+        parse: ParseChoice => "`auto`; of a unix socket, `syslog`",
 
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
@@ -375,6 +384,9 @@ document! {
         /// UDP: room in the kernel for what was not read yet; what comes when it is full is counted, and reported as
         /// lost. Above `net.core.rmem_max` it takes CAP_NET_ADMIN; without, that is what there is, and the log says so.
         receive_buffer: Bytes = "16MiB",
+
+        /// Unix socket: who may send to it, as the mode of its file.
+        mode: Permissions = "0666",
     }
 }
 

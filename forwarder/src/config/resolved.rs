@@ -143,6 +143,8 @@ pub struct ListenConfig {
     pub max_connections: usize,
     /// 64 KiB to 1 GiB.
     pub receive_buffer: usize,
+    /// Permissions of the file of a unix socket.
+    pub mode: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

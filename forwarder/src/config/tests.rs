@@ -163,6 +163,13 @@ fn listeners_resolve() {
     let [tcp, udp, ..] = config.listen.as_slice() else { panic!() };
     assert_eq!((tcp.parse, tcp.max_line, tcp.max_connections), (ParseChoice::Talos, 64 << 10, 5));
     assert_eq!((udp.parse, udp.max_line, udp.receive_buffer), (ParseChoice::Auto, 256 << 10, 1 << 20));
+
+    let text = "listen:\n- endpoint: unix:///dev/log\n- {endpoint: 'unix:///x', parse: talos_syslog, mode: 0600}\n\
+                - {endpoint: 'udp://h:514', parse: syslog}\n";
+    let config = with_flags(text, Overrides::default()).unwrap();
+    let found: Vec<_> = config.listen.iter().map(|listen| (listen.name.as_str(), listen.parse, listen.mode)).collect();
+    let (syslog, talos) = (ParseChoice::Syslog, ParseChoice::TalosSyslog);
+    assert_eq!(found, [("unix:///dev/log", syslog, 0o666), ("syslogd", talos, 0o600), ("udp://h:514", syslog, 0o666)]);
 }
 
 #[test]
@@ -178,6 +185,20 @@ fn what_is_wrong_with_a_listener() {
             "{endpoint: 'tcp://h:1', receive_buffer: 1MiB}",
             "t.yaml:1:50: listen[0].receive_buffer: a connection's buffer",
         ),
+        (
+            "{endpoint: 'unix:///dev/log', receive_buffer: 1MiB}",
+            "t.yaml:1:56: listen[0].receive_buffer: a unix socket's buffer",
+        ),
+        (
+            "{endpoint: 'unix:///dev/log', max_connections: 1}",
+            "t.yaml:1:57: listen[0].max_connections: datagrams come without",
+        ),
+        ("{endpoint: 'tcp://h:1', mode: 0600}", "t.yaml:1:40: listen[0].mode: an address has no file"),
+        (
+            "{endpoint: 'unix:///dev/log', mode: 0888}",
+            "t.yaml:1:46: listen[0].mode: `0888` is no mode; accepted: permissions in octal, as 0666",
+        ),
+        ("{endpoint: 'unix://dev/log'}", "t.yaml:1:21: listen[0].endpoint: `unix://dev/log` is no absolute path"),
         (
             "{endpoint: 'tcp://h:1', max_connections: 0}",
             "t.yaml:1:51: listen[0].max_connections: `0` is too small; accepted: 1 to",
@@ -203,6 +224,8 @@ fn what_is_wrong_with_a_listener() {
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].starts_with(problem), "{}\nshould start with\n{problem}", found[0]);
     }
+    let long = problems(&format!("listen: [{{name: x, endpoint: 'unix:///{}'}}]", "x".repeat(107)));
+    assert!(long.len() == 1 && long[0].contains("of at most 107 bytes"), "{long:?}");
     let small = problems("ring: {bytes: 128KiB}\ncapture: {max_line: 1KiB}\nlisten: [{endpoint: 'tcp://h:1'}]");
     assert_eq!(small.len(), 1);
     assert!(small[0].starts_with("t.yaml:3:10: listen[0]: `256KiB` is more than ring.bytes"), "{small:?}");

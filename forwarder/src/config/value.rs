@@ -305,6 +305,24 @@ impl Scalar for NamePattern {
     }
 }
 
+/// The mode of a file, without what is no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions(pub u32);
+
+impl Scalar for Permissions {
+    fn accepted() -> String {
+        "permissions in octal, as 0666".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if is_octal && mode <= 0o777 => Ok(Permissions(mode)),
+            _ => Err(format!("`{text}` is no mode")),
+        }
+    }
+}
+
 /// A process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(pub u32);

@@ -1,7 +1,7 @@
 //! The way to sockets: io_uring where the host allows it, epoll where it does not.
 //!
 //! Owns the choice ([`run`], [`probe`]), TCP connections, UDP sockets, pipes and unix sockets to local programs, the files
-//! of unix sockets ([`unix`]), and name resolution. Everything runs on one thread, as local tasks: the futures are `!Send`. What is hot (TCP writes) goes
+//! of unix sockets ([`unix`]), descriptors that somebody keeps for us ([`fd_store`]), and name resolution. Everything runs on one thread, as local tasks: the futures are `!Send`. What is hot (TCP writes) goes
 //! through io_uring, the rest (connecting, watching a peer, datagrams) through the thread's reactor with both back ends,
 //! which therefore differ in one function: [`TcpConnection::write`].
 //!
@@ -10,6 +10,7 @@
 //! and [`TcpConnection::abort`] ends a write that waits for a dead peer.
 #![allow(unsafe_code)]
 
+pub mod fd_store;
 mod local;
 mod mode;
 mod payload;

@@ -3,9 +3,10 @@
 //! A file that a dead process left is replaced; one that somebody listens on, or that is no socket, is an error. The
 //! file is removed when its [`SocketFile`] is dropped, unless another has taken its place meanwhile.
 
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -75,6 +76,17 @@ impl SocketKind {
     /// As [`SocketKind::bind`].
     pub fn bind_private(self, path: &Path) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
         self.bind_with(path, Some(Mode::RUSR | Mode::WUSR))
+    }
+
+    /// The same; whom `mode` allows may send to it, whatever the umask says.
+    ///
+    /// # Errors
+    /// As [`SocketKind::bind`].
+    pub fn bind_for(self, path: &Path, mode: u32) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
+        let bound = self.bind_with(path, Some(Mode::from_raw_mode(mode)))?;
+        let failed = |source| UnixSocketError::Make { path: path.to_owned(), source };
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(bound)
     }
 
     fn bind_with(self, path: &Path, mode: Option<Mode>) -> Result<(OwnedFd, SocketFile), UnixSocketError> {
@@ -206,6 +218,14 @@ mod tests {
         let (_socket, _file) = SocketKind::Stream.bind_private(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_mode_holds_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (_socket, _file) = SocketKind::Datagram.bind_for(&path, 0o666).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! How a line is read, by the choice of whoever set up its source.
 
+use jiff::tz::TimeZone;
+
 use super::json::JsonParser;
 use super::logfmt::LogfmtParser;
+use super::syslog::{Sender, SyslogParser};
 use super::time::TimeReader;
 use super::{peer, space, talos};
 use crate::record::{Level, Parts};
@@ -15,8 +18,21 @@ pub enum LineKind {
     Talos,
     /// A line of `key=value` pairs gives its time, level, message and fields; another one is text.
     Logfmt,
+    /// A message of syslog that another machine has sent, or may have.
+    Syslog,
+    /// The same from this machine.
+    LocalSyslog,
+    /// A message of syslog as Talos' syslogd takes it, faults and all.
+    TalosSyslog,
     /// Text, whatever it looks like.
     Text,
+}
+
+impl LineKind {
+    /// Whether only the beginning of a message says what it is: the rest of one that comes in parts is text.
+    pub fn has_header(self) -> bool {
+        matches!(self, Self::Syslog | Self::LocalSyslog | Self::TalosSyslog)
+    }
 }
 
 /// What a line says.
@@ -38,26 +54,49 @@ impl<'p> Parsed<'p> {
 }
 
 /// Reads lines; keeps its memory from one to the next.
-#[derive(Default)]
 pub struct LineParser {
     json: JsonParser,
     logfmt: LogfmtParser,
+    syslog: SyslogParser,
     times: TimeReader,
 }
 
 impl LineParser {
-    /// What `line` says; `None` where it is blank, which only [`LineKind::Text`] takes for a line.
-    pub fn parse<'p>(&'p mut self, kind: LineKind, line: &'p [u8]) -> Option<Parsed<'p>> {
+    /// `zone` is that of times which name none.
+    pub fn new(zone: TimeZone) -> Self {
+        Self {
+            json: JsonParser::default(),
+            logfmt: LogfmtParser::default(),
+            syslog: SyslogParser::new(zone),
+            times: TimeReader::default(),
+        }
+    }
+
+    /// What `line` says that came at `now_ns` (since the epoch). `None` where it is blank, which only [`LineKind::Text`]
+    /// takes for a line; and of [`LineKind::TalosSyslog`] where Talos drops it.
+    pub fn parse<'p>(&'p mut self, kind: LineKind, line: &'p [u8], now_ns: i64) -> Option<Parsed<'p>> {
         match kind {
             LineKind::Text => return Some(Parsed::text(line)),
+            LineKind::TalosSyslog => return self.syslog.parse_talos(line, now_ns),
+            LineKind::Syslog | LineKind::LocalSyslog => {
+                let sender = if kind == LineKind::Syslog { Sender::Elsewhere } else { Sender::Here };
+                return self.syslog.parse(sender, line, now_ns);
+            }
             LineKind::Auto if line.first() == Some(&b'{') => {}
             _ if space::trim(line).is_empty() => return None,
             LineKind::Auto | LineKind::Talos | LineKind::Logfmt => {}
         }
-        match kind {
-            LineKind::Talos => Some(talos::parse(&mut self.json, &mut self.times, space::trim(line))),
-            LineKind::Logfmt => Some(self.logfmt.parse(&mut self.times, line)),
-            LineKind::Auto | LineKind::Text => Some(peer::parse(&mut self.json, &mut self.times, line)),
-        }
+        Some(match kind {
+            LineKind::Talos => talos::parse(&mut self.json, &mut self.times, space::trim(line)),
+            LineKind::Logfmt => self.logfmt.parse(&mut self.times, line),
+            _ => peer::parse(&mut self.json, &mut self.times, line),
+        })
+    }
+}
+
+impl Default for LineParser {
+    /// In UTC.
+    fn default() -> Self {
+        Self::new(TimeZone::UTC)
     }
 }

@@ -18,8 +18,9 @@
 
 use memchr::memchr2;
 
-use super::json::{Key, MAX_MEMBERS, MAX_OBJECT_BYTES, Members, put_quoted, put_valid, sort_prefix};
+use super::json::{Key, MAX_MEMBERS, MAX_OBJECT_BYTES, Members, sort_prefix};
 use super::line::Parsed;
+use super::pairs::join_equal;
 use super::peer::level_of;
 use super::time::{Time, TimeReader};
 use crate::record::{FieldSpan, Level, Parts, Span, bytes};
@@ -60,9 +61,7 @@ impl LogfmtParser {
             return Parsed::text(line);
         }
         self.pairs.order(line, &self.more);
-        if self.pairs.list.windows(2).any(|two| two[0].has_key_of(&two[1], line, &self.more)) {
-            self.join(line);
-        }
+        join_equal(&mut self.pairs, line, &mut self.more);
         let (time_ns, level, body) = self.take_named(times, line);
         // What was cut off of a line may have been more pairs.
         let is_object = false;
@@ -120,46 +119,6 @@ impl LogfmtParser {
         };
         *at = start + 1 + end + 1;
         (end < text.len()).then_some((value, false))
-    }
-
-    /// Makes one pair of those with one key.
-    #[cold]
-    fn join(&mut self, line: &[u8]) {
-        let mut pairs = std::mem::take(&mut self.pairs);
-        let (mut kept, mut at) = (0, 0);
-        while let Some(&first) = pairs.list.get(at) {
-            let same = |pair: &&_| first.has_key_of(pair, line, &self.more);
-            let count = pairs.list[at..].iter().take_while(same).count();
-            pairs.list[kept] = first;
-            if count > 1 {
-                let values = pairs.list[at..at + count].iter().map(|pair| pair.field).collect();
-                let field = &mut pairs.list[kept].field;
-                (field.value, field.is_json) = (self.array(line, values), true);
-            }
-            kept += 1;
-            at += count;
-        }
-        pairs.list.truncate(kept);
-        self.pairs = pairs;
-    }
-
-    /// The values of fields as one of JSON.
-    fn array(&mut self, line: &[u8], fields: Vec<FieldSpan>) -> Span {
-        let (mut text, mut array) = (Vec::new(), vec![b'[']);
-        for field in fields {
-            let value = bytes(line, &self.more, field.value);
-            if field.is_json {
-                array.extend_from_slice(value);
-            } else {
-                text.clear();
-                put_valid(value, &mut text);
-                put_quoted(&text, &mut array);
-            }
-            array.push(b',');
-        }
-        array.pop();
-        array.push(b']');
-        self.beside(line, |more| more.extend_from_slice(&array))
     }
 
     /// Finds time, level and body; all other pairs become fields.

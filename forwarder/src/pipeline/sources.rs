@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ParseChoice,
-    ReadFrom, RecordsChoice, ResolvedConfig,
+    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, KernelConfig, ListenConfig, ListenEndpoint,
+    ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
 };
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
@@ -282,15 +282,19 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
     ListenOptions {
         endpoint: config.endpoint.clone(),
         name: config.name.clone(),
-        kind: match config.parse {
-            ParseChoice::Auto => LineKind::Auto,
-            ParseChoice::Talos => LineKind::Talos,
-            ParseChoice::Logfmt => LineKind::Logfmt,
-            ParseChoice::Text => LineKind::Text,
+        kind: match (config.parse, &config.endpoint) {
+            (ParseChoice::Auto, _) => LineKind::Auto,
+            (ParseChoice::Talos, _) => LineKind::Talos,
+            (ParseChoice::Logfmt, _) => LineKind::Logfmt,
+            (ParseChoice::Syslog, ListenEndpoint::Unix(_)) => LineKind::LocalSyslog,
+            (ParseChoice::Syslog, _) => LineKind::Syslog,
+            (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
+            (ParseChoice::Text, _) => LineKind::Text,
         },
         max_line: config.max_line,
         max_connections: config.max_connections,
         receive_buffer: config.receive_buffer,
+        mode: config.mode,
     }
 }
 

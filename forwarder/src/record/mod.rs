@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod facility;
 mod flags;
 mod layout;
 mod level;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use batch::{Batch, FieldValue, Record};
 pub use builder::{BatchBuilder, RecordMeta};
+pub use facility::facility_name;
 pub use flags::Flags;
 pub use layout::{HEADER_LEN, MAGIC, MAX_BATCH_BYTES};
 pub use level::Level;

@@ -65,6 +65,18 @@ impl Framer {
         }
     }
 
+    /// The next bytes of a line that ends where [`Framer::finish`] says: a newline is one of them.
+    pub fn hold(&mut self, data: &[u8], time_ns: i64, out: &mut impl FnMut(Framed<'_>)) {
+        self.end_gap(out);
+        self.last_ns = time_ns;
+        self.extend(data, time_ns, Flags::NONE, out);
+    }
+
+    /// The line that was held ends here.
+    pub fn finish(&mut self, out: &mut impl FnMut(Framed<'_>)) {
+        self.emit(Flags::NONE, out);
+    }
+
     /// `bytes` of the stream are missing here. What came before is a part of a line for ever.
     pub fn lose(&mut self, bytes: u64, time_ns: i64, out: &mut impl FnMut(Framed<'_>)) {
         if bytes == 0 {

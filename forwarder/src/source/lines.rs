@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::output::Output;
 use crate::parse::line::{LineKind, LineParser, Parsed};
 use crate::record::{Flags, OriginHandle, RecordMeta};
@@ -15,7 +17,7 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(ring: Arc<Ring>) -> Self {
-        Self { output: Output::new(ring), parser: LineParser::default() }
+        Self { output: Output::new(ring), parser: LineParser::new(TimeZone::system()) }
     }
 
     /// Puts a line that came at `now_ns` (since the epoch) and has no time of its own, or an earlier or later one.
@@ -29,7 +31,7 @@ impl Lines {
         now_ns: i64,
         flags: Flags,
     ) -> Option<Flags> {
-        let parsed = match self.parser.parse(kind, line) {
+        let parsed = match self.parser.parse(kind, line, now_ns) {
             Some(parsed) => parsed,
             None if flags.is_empty() => return None,
             // White space in the middle of a line is a part of it.

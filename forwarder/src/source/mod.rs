@@ -13,3 +13,4 @@ pub mod logfile;
 pub mod memlogd;
 pub mod network;
 pub mod output;
+pub mod syslog_framer;

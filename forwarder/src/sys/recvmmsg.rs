@@ -5,24 +5,42 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// ReceivedDatagrams that one call gives at most.
 const COUNT: usize = 64;
-/// Larger than any datagram. With a few cache lines more, so that the datagrams' first bytes, which are all there are of
-/// most, don't compete for the same places in the cache.
-const LEN: usize = (64 << 10) + 5 * 64;
+/// Larger than any datagram of UDP.
+const UDP_LEN: usize = 64 << 10;
+/// A few cache lines between them, so that the datagrams' first bytes, which are all there are of most, don't compete for
+/// the same places in the cache.
+const APART: usize = 5 * 64;
 
-/// Room for the datagrams of one call. Of its 4 MiB only what was once written to is memory.
+/// Room for the datagrams of one call. Of its memory only what was once written to is there.
 pub struct ReceivedDatagrams {
     bytes: Vec<u8>,
+    slot: usize,
     lens: [u32; COUNT],
     count: usize,
 }
 
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedDatagram<'d> {
+    pub bytes: &'d [u8],
+    /// Bytes at its end that there was no room for.
+    pub missing: usize,
+}
+
 impl Default for ReceivedDatagrams {
+    /// For those of UDP.
     fn default() -> Self {
-        Self { bytes: vec![0; COUNT * LEN], lens: [0; COUNT], count: 0 }
+        Self::up_to(UDP_LEN)
     }
 }
 
 impl ReceivedDatagrams {
+    /// For datagrams of so many bytes; longer ones are cut.
+    pub fn up_to(len: usize) -> Self {
+        let slot = len + APART;
+        Self { bytes: vec![0; COUNT * slot], slot, lens: [0; COUNT], count: 0 }
+    }
+
     /// Takes what has come, without waiting; how many datagrams, and whether there was room for more.
     ///
     /// # Errors
@@ -31,8 +49,8 @@ impl ReceivedDatagrams {
         self.count = 0;
         let mut parts = self
             .bytes
-            .chunks_exact_mut(LEN)
-            .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: LEN })
+            .chunks_exact_mut(self.slot)
+            .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() })
             .collect::<Parts>();
         // SAFETY: all zeroes is a valid mmsghdr: no address, no parts, no control data.
         let mut headers: [libc::mmsghdr; COUNT] = unsafe { std::mem::zeroed() };
@@ -40,7 +58,8 @@ impl ReceivedDatagrams {
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
         }
-        let flags = libc::MSG_DONTWAIT;
+        // MSG_TRUNC: of one that is cut, the length that it had.
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
         // SAFETY: every header points at one element of `parts`, which points at a part of `bytes` of its length that
         // nothing else refers to during this call.
         let received = unsafe {
@@ -60,8 +79,11 @@ impl ReceivedDatagrams {
     }
 
     /// The datagrams of the last call.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks_exact(LEN).zip(&self.lens[..self.count]).map(|(slot, len)| &slot[..*len as usize])
+    pub fn iter(&self) -> impl Iterator<Item = ReceivedDatagram<'_>> {
+        self.bytes.chunks_exact(self.slot).zip(&self.lens[..self.count]).map(|(slot, len)| {
+            let len = *len as usize;
+            ReceivedDatagram { bytes: &slot[..len.min(slot.len())], missing: len.saturating_sub(slot.len()) }
+        })
     }
 }
 
@@ -104,6 +126,23 @@ mod tests {
 
     use super::*;
 
+    fn bytes(datagrams: &ReceivedDatagrams) -> Vec<&[u8]> {
+        datagrams.iter().map(|datagram| datagram.bytes).collect()
+    }
+
+    #[test]
+    fn of_one_that_is_too_long_the_rest_is_counted() {
+        let (receiver, sender) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let mut datagrams = ReceivedDatagrams::up_to(1000);
+        for len in [1000 + APART, 1001 + APART, 100_000, 0] {
+            sender.send(&vec![b'x'; len]).unwrap();
+        }
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (4, true));
+        let found: Vec<_> = datagrams.iter().map(|datagram| (datagram.bytes.len(), datagram.missing)).collect();
+        let room = 1000 + APART;
+        assert_eq!(found, [(room, 0), (room, 1), (room, 100_000 - room), (0, 0)]);
+    }
+
     #[test]
     fn each_datagram_is_by_itself_and_in_order() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -116,14 +155,14 @@ mod tests {
             sender.send(datagram).unwrap();
         }
         assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (3, true));
-        assert_eq!(datagrams.iter().collect::<Vec<_>>(), [&b"one"[..], b"", &largest]);
+        assert_eq!(bytes(&datagrams), [&b"one"[..], b"", &largest]);
         for number in 0..COUNT + 1 {
             sender.send(number.to_string().as_bytes()).unwrap();
         }
         assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (COUNT, false));
-        assert_eq!(datagrams.iter().nth(63).unwrap(), b"63");
+        assert_eq!(bytes(&datagrams)[63], b"63");
         assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (1, true));
-        assert_eq!(datagrams.iter().collect::<Vec<_>>(), [b"64"]);
+        assert_eq!(bytes(&datagrams), [b"64"]);
     }
 
     #[test]

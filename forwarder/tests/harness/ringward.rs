@@ -98,7 +98,25 @@ impl Ringward {
         self.stop_keeping_state().0
     }
 
-    /// The same; the state folder is for the next one.
+    /// The same of one that was paused: it goes on with SIGTERM pending, and sees that together with all that has come.
+    #[track_caller]
+    pub fn stop_paused(self) -> Stopped {
+        let id = self.id();
+        std::thread::spawn(move || {
+            loop {
+                let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+                let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+                if u64::from_str_radix(pending.trim(), 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0 {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            rustix::process::kill_process(rustix::process::Pid::from_raw(id as i32).unwrap(), Signal::CONT).unwrap();
+        });
+        self.stop()
+    }
+
+    /// The same as [`Self::stop`]; the state folder is for the next one.
     #[track_caller]
     pub fn stop_keeping_state(mut self) -> (Stopped, tempfile::TempDir) {
         let status = self.daemon.stop(PATIENCE);

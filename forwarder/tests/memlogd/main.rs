@@ -6,6 +6,7 @@
 mod harness;
 
 mod daemon;
+mod held;
 mod load;
 mod odd;
 mod originals;

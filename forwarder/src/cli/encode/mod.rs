@@ -1,11 +1,11 @@
 //! `ringward encode`: what delivery would make of some input, without delivering: standard input in, json_lines out.
 //!
 //! ```text
-//!  standard input ──► Input (lines, records of /dev/kmsg) ──► batch ──► JsonLines ──► standard output
+//!  standard input ──► Input (lines, records of /dev/kmsg, syslog) ──► batch ──► JsonLines ──► standard output
 //! ```
 //!
-//! Parsing and encoding are those of `listen` with `parse: talos`, and of the kernel's log. What was read is written before
-//! more is read, so that it can answer line by line. Limits: a line of 16 MiB (a longer one is split, and marked), a record
+//! Parsing and encoding are those of `listen` with `parse: talos` or `syslog`, and of the kernel's log. What was read is
+//! written before more is read, so that it can answer line by line. Limits: a line of 16 MiB (a longer one is split, and marked), a record
 //! of 1 MiB.
 
 mod kmsg;
@@ -23,7 +23,7 @@ use crate::record::BatchBuilder;
 use crate::source::clock::realtime_ns;
 use crate::source::kmsg::FacilityNames;
 use kmsg::KmsgInput;
-use lines::LineInput;
+use lines::{LineInput, SyslogInput};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 << 10;
@@ -41,20 +41,18 @@ trait Input {
 /// Where a flag means nothing beside the others.
 pub fn check(arguments: &Encode) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    let (of_lines, of_kmsg) = (&[("--service", arguments.service.is_some())][..], {
-        &[("--boot-time", arguments.boot_time.is_some()), ("--facility-names", arguments.facility_names.is_some())][..]
-    });
-    let (others, kind, belongs) = match arguments.kind {
-        EncodeKind::TalosService => (of_kmsg, "talos-service", "kmsg"),
-        EncodeKind::Kmsg => (of_lines, "kmsg", "talos-service"),
-    };
-    for (flag, _) in others.iter().filter(|(_, given)| *given) {
-        problems.add(
-            &Place::Flag(flag),
-            "",
-            format!("means nothing with `--as {kind}`"),
-            format!("with `--as {belongs}`"),
-        );
+    let (services, kmsg, syslog) = (EncodeKind::TalosService, EncodeKind::Kmsg, EncodeKind::Syslog);
+    for (flag, given, kinds) in [
+        ("--service", arguments.service.is_some(), &[services, syslog][..]),
+        ("--boot-time", arguments.boot_time.is_some(), &[kmsg]),
+        ("--facility-names", arguments.facility_names.is_some(), &[kmsg]),
+        ("--talos", arguments.talos, &[syslog]),
+    ] {
+        if given && !kinds.contains(&arguments.kind) {
+            let what = format!("means nothing with `--as {}`", arguments.kind.name());
+            let kinds: Vec<_> = kinds.iter().map(|kind| format!("`--as {}`", kind.name())).collect();
+            problems.add(&Place::Flag(flag), "", what, format!("with {}", kinds.join(" or ")));
+        }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -66,6 +64,9 @@ pub fn check(arguments: &Encode) -> Result<(), Problems> {
 pub fn encode(arguments: &Encode, extra_tags: BTreeMap<String, String>) -> anyhow::Result<()> {
     let mut input: Box<dyn Input> = match arguments.kind {
         EncodeKind::TalosService => Box::new(LineInput::new(arguments.service.as_deref().unwrap_or_default())),
+        EncodeKind::Syslog => {
+            Box::new(SyslogInput::new(arguments.service.as_deref().unwrap_or("syslogd"), arguments.talos))
+        }
         EncodeKind::Kmsg => {
             let names = match arguments.facility_names {
                 Some(FacilityKind::Talos) => FacilityNames::Talos,

@@ -17,7 +17,7 @@ struct Seen {
 /// None where it is text.
 fn seen(line: &[u8]) -> Option<Seen> {
     let mut parser = LineParser::default();
-    let parsed = parser.parse(LineKind::Logfmt, line)?;
+    let parsed = parser.parse(LineKind::Logfmt, line, 0)?;
     assert!(!parsed.is_object, "it is not known to be whole");
     if parsed.parts.bytes(parsed.parts.body) == line {
         assert!(parsed.parts.fields.is_empty() && parsed.time_ns.is_none());
@@ -187,7 +187,7 @@ fn what_is_none_of_the_format_is_text() {
         assert_eq!(seen(line), None, "{}", String::from_utf8_lossy(line));
     }
     let mut parser = LineParser::default();
-    assert!(parser.parse(LineKind::Logfmt, b" \t").is_none());
+    assert!(parser.parse(LineKind::Logfmt, b" \t", 0).is_none());
     let long = [&b"a="[..], &vec![b'x'; super::MAX_LINE_BYTES]].concat();
     assert_eq!(seen(&long), None);
     assert!(seen(&long[..super::MAX_LINE_BYTES]).is_some());

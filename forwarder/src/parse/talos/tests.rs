@@ -12,7 +12,7 @@ const NOW: i64 = 1_767_323_045_123_456_789;
 /// The object that goes out for a line; nothing for a blank one.
 fn sent(kind: LineKind, line: &[u8], tags: &[(&str, &str)]) -> Option<String> {
     let mut parser = LineParser::default();
-    let parsed = parser.parse(kind, line)?;
+    let parsed = parser.parse(kind, line, NOW)?;
     let mut builder = BatchBuilder::new(1024);
     let meta = RecordMeta {
         time_ns: parsed.time_ns.unwrap_or(NOW),
@@ -121,7 +121,8 @@ fn what_an_object_does_not_say_is_added() {
     assert_eq!(sent("{\"a\":1} x").unwrap(), format!(r#"{{"msg":"{{\"a\":1}} x",{end}"#));
     assert_eq!(sent("[1]").unwrap(), format!(r#"{{"msg":"[1]",{end}"#));
     assert_eq!((sent(""), sent(" \r")), (None, None));
-    let text = |line: &str| super::super::line::LineParser::default().parse(LineKind::Text, line.as_bytes()).is_some();
+    let text =
+        |line: &str| super::super::line::LineParser::default().parse(LineKind::Text, line.as_bytes(), NOW).is_some();
     assert!(text("") && text("{}"));
 }
 

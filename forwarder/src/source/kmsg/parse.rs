@@ -1,7 +1,7 @@
 //! One record of /dev/kmsg: `<prio>,<seq>,<usec>,<flags>[,more];<text>\n[ KEY=value\n…]`, non-printable bytes
 //! escaped as `\xHH` (Documentation/ABI/testing/dev-kmsg of the kernel).
 
-use crate::record::{FieldValue, Level, RecordMeta};
+use crate::record::{FieldValue, Level, RecordMeta, facility_name};
 
 /// A parsed record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,18 +83,13 @@ pub enum FacilityNames {
 
 impl FacilityNames {
     pub fn name(self, facility: u32) -> String {
-        const NAMES: [&str; 24] = [
-            "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-            "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-            "local7",
-        ];
         const FTP: u32 = 11;
         const LOCAL0: u32 = 16;
         let number = match self {
             Self::Talos if (FTP..FTP + 8).contains(&facility) => facility - FTP + LOCAL0,
             Self::Linux | Self::Talos => facility,
         };
-        NAMES.get(number as usize).map_or_else(|| format!("facility{facility}"), |name| (*name).to_owned())
+        facility_name(number).map_or_else(|| format!("facility{facility}"), str::to_owned)
     }
 }
 

@@ -11,9 +11,13 @@
 //! for anything but its reactor: a writer waits for nobody but this thread. What can't be read is said by a record of
 //! the source `memlogd`, at most [`NOTES`] of them a second, and how many more there were.
 //!
+//! With a store of descriptors ([`crate::io::fd_store`]), those that can be read on are kept there until their end, and a
+//! restarted process goes on with them: their writers notice nothing.
+//!
 //! Limits: the process's open files (the soft limit is raised to the hard one), and [`LineLimit`] for a line.
 
 mod descriptor;
+mod kept;
 mod lines;
 mod name;
 mod notes;
@@ -30,9 +34,11 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::io::fd_store::{FdStore, Kept};
 use crate::io::watch_readable;
 use crate::ring::Ring;
 use descriptor::{Descriptor, Kind};
+use kept::{Held, Keeper};
 pub use lines::{Cut, LineLimit};
 pub use notes::NOTES;
 use receive::Datagram;
@@ -66,6 +72,7 @@ impl MemlogdHandle {
 /// # Errors
 /// Where no thread can be had, or no reactor.
 pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<MemlogdHandle> {
+    let (store, kept) = FdStore::of_environment();
     allow_many_files();
     // Here and not by the thread: nobody who looks at the ring comes before it.
     ring.append(notes::first("memlogd started"));
@@ -74,7 +81,8 @@ pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<M
     let (stop, stopping) = watch::channel(false);
     let thread = std::thread::Builder::new().name("memlogd".into()).spawn(move || {
         let tasks = tokio::task::LocalSet::new();
-        tasks.block_on(&runtime, run(socket, limit, ring, stopping));
+        let shared = Rc::new(Shared::new(limit, ring, Keeper::new(store)));
+        tasks.block_on(&runtime, run(socket, kept, shared, stopping));
         drop(tasks);
         // A file on a disk that does not answer is not waited for.
         runtime.shutdown_background();
@@ -82,14 +90,18 @@ pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<M
     Ok(MemlogdHandle { stop, thread })
 }
 
-async fn run(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>, stopping: watch::Receiver<bool>) {
-    let shared = Rc::new(Shared::new(limit, ring));
+async fn run(socket: OwnedFd, kept: Kept, shared: Rc<Shared>, stopping: watch::Receiver<bool>) {
     let sealer = tokio::task::spawn_local(Rc::clone(&shared).keep_sealing());
     let socket = match watch_readable(socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!("the log socket can't be watched: {error}"),
     };
     let mut streams = JoinSet::new();
+    for (name, fd) in kept {
+        if let Some((name, held)) = shared.keeper.go_on(name) {
+            read(&name, fd, Some(held), &shared, &mut streams, &stopping);
+        }
+    }
     let mut stopped = stopping.clone();
     loop {
         tokio::select! {
@@ -147,16 +159,33 @@ fn take(datagram: Datagram, shared: &Rc<Shared>, streams: &mut JoinSet<()>, stop
         shared.note(&format!("ERROR: a datagram of {} bytes had no descriptor", datagram.name.len()));
     }
     for fd in datagram.descriptors {
-        match Descriptor::new(fd) {
-            Ok(Descriptor { fd, kind: Kind::File { len } }) => {
-                let (origin, shared) = (origin.clone(), Rc::clone(shared));
-                streams.spawn_local(async move { stream::read_file(fd, len, origin, &shared).await });
-            }
-            Ok(descriptor) => {
-                let (origin, shared, stopping) = (origin.clone(), Rc::clone(shared), stopping.clone());
-                streams.spawn_local(async move { stream::read(descriptor, origin, &shared, stopping).await });
-            }
-            Err(why) => shared.note(&format!("ERROR: a descriptor of {:?} is not read: {why}", shown())),
+        read(&datagram.name, fd, None, shared, streams, stopping);
+    }
+}
+
+/// Begins to read a descriptor that came with `name`; `held`: that was kept.
+fn read(
+    name: &[u8],
+    fd: OwnedFd,
+    held: Option<Held>,
+    shared: &Rc<Shared>,
+    streams: &mut JoinSet<()>,
+    stopping: &watch::Receiver<bool>,
+) {
+    let origin = name::origin(name);
+    match Descriptor::new(fd) {
+        Ok(Descriptor { fd, kind: Kind::File { len } }) => {
+            let shared = Rc::clone(shared);
+            streams.spawn_local(async move { stream::read_file(fd, len, origin, &shared).await });
+        }
+        Ok(descriptor) => {
+            let held = held.or_else(|| shared.keeper.keep(name, &descriptor.fd));
+            let (shared, stopping) = (Rc::clone(shared), stopping.clone());
+            streams.spawn_local(async move { stream::read(descriptor, held, origin, &shared, stopping).await });
+        }
+        Err(why) => {
+            let name = origin.origin().memlogd_name();
+            shared.note(&format!("ERROR: a descriptor of {name:?} is not read: {why}"));
         }
     }
 }

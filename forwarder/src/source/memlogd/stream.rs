@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::sync::{Notify, watch};
 
 use super::descriptor::{Descriptor, Kind};
+use super::kept::{Held, Keeper};
 use super::lines::{Line, LineLimit, Lines};
 use super::name;
 use super::notes::Notes;
@@ -39,13 +40,15 @@ pub(super) struct Shared {
     buffer: RefCell<Vec<u8>>,
     ourselves: OriginHandle,
     notes: RefCell<Notes>,
+    /// Where descriptors are kept for the next process.
+    pub(super) keeper: Keeper,
     /// There is something to hand over.
     pushed: Notify,
     left_out: Notify,
 }
 
 impl Shared {
-    pub(super) fn new(limit: LineLimit, ring: Arc<Ring>) -> Self {
+    pub(super) fn new(limit: LineLimit, ring: Arc<Ring>, keeper: Keeper) -> Self {
         Self {
             limit,
             output: RefCell::new(Output::new(Arc::clone(&ring))),
@@ -53,6 +56,7 @@ impl Shared {
             buffer: RefCell::new(vec![0; READ_BYTES]),
             ourselves: name::ourselves(),
             notes: RefCell::new(Notes::new(Instant::now())),
+            keeper,
             pushed: Notify::new(),
             left_out: Notify::new(),
         }
@@ -124,18 +128,36 @@ fn pusher<'a>(output: &'a mut Output, origin: &'a OriginHandle) -> impl FnMut(Li
     }
 }
 
-/// Reads a descriptor to its end, or until the program ends.
+/// Reads a descriptor to its end, or until the program ends. At its end it is kept no more.
 pub(super) async fn read(
+    descriptor: Descriptor,
+    held: Option<Held>,
+    origin: OriginHandle,
+    shared: &Shared,
+    stopping: watch::Receiver<bool>,
+) {
+    if read_on(descriptor, origin, shared, stopping).await
+        && let Some(held) = held
+    {
+        shared.keeper.let_go(&held);
+    }
+}
+
+/// Whether the descriptor's end was reached, and not the program's.
+async fn read_on(
     descriptor: Descriptor,
     origin: OriginHandle,
     shared: &Shared,
     mut stopping: watch::Receiver<bool>,
-) {
+) -> bool {
     let mut lines = Lines::new(shared.limit);
     let Descriptor { fd, kind } = descriptor;
     let watched = match watch_readable(fd) {
         Ok(watched) => watched,
-        Err(error) => return said(shared, &origin, &error),
+        Err(error) => {
+            said(shared, &origin, &error);
+            return true;
+        }
     };
     // Everything is read before the first wait: of a pipe whose writer has gone already there would be no event.
     let mut ready = None;
@@ -150,7 +172,7 @@ pub(super) async fn read(
             }
         };
         match result {
-            Ok(0) => return,
+            Ok(0) => return true,
             Ok(_) => {
                 reads += 1;
                 if reads.is_multiple_of(READS) {
@@ -159,26 +181,33 @@ pub(super) async fn read(
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return said(shared, &origin, &error),
+            Err(error) => {
+                said(shared, &origin, &error);
+                return true;
+            }
         }
         ready = tokio::select! {
-            biased;
-            ready = watched.readable() => match ready {
-                Ok(ready) => Some(ready),
-                Err(error) => return said(shared, &origin, &error),
-            },
-            _ = stopping.wait_for(|stop| *stop) => break,
-        };
+                    biased;
+                    ready = watched.readable() => match ready {
+                        Ok(ready) => Some(ready),
+                        Err(error) => {
+         said(shared, &origin, &error);
+         return true;
+        },
+                    },
+                    _ = stopping.wait_for(|stop| *stop) => break,
+                };
     }
     for _ in 0..LAST_READS {
         match shared.read_once(watched.get_ref(), kind, &mut lines, &origin) {
-            Ok(0) => return,
+            Ok(0) => return true,
             Ok(_) => {}
             Err(_) => break,
         }
     }
     // Its rest would have come later: what there is of the line is all there will be.
     lines.finish(&mut pusher(&mut shared.output.borrow_mut(), &origin));
+    false
 }
 
 /// Reads a file to the end that it had when it came, on a thread that may wait for the disk.

@@ -19,16 +19,25 @@ pub struct ListenCounters {
     pub blank: Counter,
     /// UDP: datagrams that the kernel had no room for.
     pub lost: Counter,
+    /// Messages whose end was left out: longer than any should be or, as Talos takes them, than it reads.
+    pub cut: Counter,
+    /// Messages that Talos would drop, where they are taken as Talos does.
+    pub discarded: Counter,
 }
 
 impl fmt::Display for ListenCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [records, bytes, parts] = [&self.records, &self.bytes, &self.parts].map(Counter::value);
         let [connections, blank, lost] = [&self.connections, &self.blank, &self.lost].map(Counter::value);
+        let [cut, discarded] = [&self.cut, &self.discarded].map(Counter::value);
         write!(
             f,
             "{records} records ({parts} of them parts of lines) in {bytes} bytes, {blank} blank, {lost} lost by the \
              kernel; {connections} connections"
-        )
+        )?;
+        if cut + discarded > 0 {
+            write!(f, "; {cut} cut and {discarded} discarded")?;
+        }
+        Ok(())
     }
 }

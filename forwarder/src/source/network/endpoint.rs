@@ -1,40 +1,33 @@
 //! Where a listener listens. Read from a URL by the configuration (`config/endpoint.rs`).
 
 use std::fmt;
+use std::path::PathBuf;
 
-/// How records come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// One record a datagram.
-    Udp,
-    /// One record a line.
-    Tcp,
-}
-
-/// Address and port; port 0 is any that is free.
+/// How records come in, and where. Port 0 is any that is free.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ListenEndpoint {
-    pub protocol: Protocol,
-    pub host: String,
-    pub port: u16,
+pub enum ListenEndpoint {
+    /// One record a datagram.
+    Udp { host: String, port: u16 },
+    /// One record a line.
+    Tcp { host: String, port: u16 },
+    /// One record a datagram, as to /dev/log.
+    Unix(PathBuf),
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        })
+impl ListenEndpoint {
+    /// Whether the port is chosen by the kernel.
+    pub fn takes_any_port(&self) -> bool {
+        matches!(self, Self::Udp { port: 0, .. } | Self::Tcp { port: 0, .. })
     }
 }
 
 impl fmt::Display for ListenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, host, port } = self;
-        if host.contains(':') {
-            write!(f, "{protocol}://[{host}]:{port}")
-        } else {
-            write!(f, "{protocol}://{host}:{port}")
-        }
+        let (scheme, host, port) = match self {
+            Self::Udp { host, port } => ("udp", host, port),
+            Self::Tcp { host, port } => ("tcp", host, port),
+            Self::Unix(path) => return write!(f, "unix://{}", path.display()),
+        };
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }

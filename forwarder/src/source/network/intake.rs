@@ -6,10 +6,14 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::Listener;
+use super::frames::Frames;
+use crate::parse::line::LineKind;
+use crate::parse::syslog::TALOS_READ_BYTES;
 use crate::record::{Flags, Lost};
 use crate::ring::Ring;
-use crate::source::framer::{Framed, Framer};
+use crate::source::framer::Framed;
 use crate::source::lines::Lines;
+use crate::sys::ReceivedDatagram;
 
 /// Bytes of one read: large enough that the system call is nothing, small enough that what was read is still in the
 /// cache when it is parsed.
@@ -38,6 +42,8 @@ struct Tally {
     records: u64,
     parts: u64,
     blank: u64,
+    cut: u64,
+    discarded: u64,
 }
 
 impl Intake {
@@ -73,42 +79,49 @@ impl Intake {
     pub(super) fn read(
         &self,
         listener: &Listener,
-        framer: &mut Framer,
+        frames: &mut Frames,
         now_ns: i64,
         read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>,
     ) -> std::io::Result<usize> {
         let Inner { lines, buffer } = &mut *self.inner.borrow_mut();
         let len = read(buffer)?;
-        let (mut tally, before) = (Tally::default(), framer.waiting_bytes());
-        let mut out = |framed: Framed<'_>| take_framed(lines, listener, framed, &mut tally);
-        framer.push(&buffer[..len], now_ns, Flags::NONE, &mut out);
-        let unfinished = self.unfinished.get() + framer.waiting_bytes() - before;
+        let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
+        let mut out = |framed: Framed<'_>, begins: bool| take_framed(lines, listener, framed, begins, &mut tally);
+        frames.push(&buffer[..len], now_ns, &mut out);
+        let unfinished = self.unfinished.get() + frames.waiting_bytes() - before;
         self.unfinished.set(unfinished);
-        if unfinished > UNFINISHED_BYTES && framer.is_waiting() {
-            self.unfinished.set(unfinished - framer.waiting_bytes());
-            framer.flush(&mut out);
+        if unfinished > UNFINISHED_BYTES && frames.is_waiting() {
+            self.unfinished.set(unfinished - frames.waiting_bytes());
+            frames.flush(&mut out);
         }
         tally.count(listener, len);
         Ok(len)
     }
 
     /// Takes what a connection that has ended left unfinished.
-    pub(super) fn end(&self, listener: &Listener, framer: &mut Framer) {
+    pub(super) fn end(&self, listener: &Listener, frames: &mut Frames) {
         let mut tally = Tally::default();
-        self.unfinished.set(self.unfinished.get() - framer.waiting_bytes());
+        self.unfinished.set(self.unfinished.get() - frames.waiting_bytes());
         let lines = &mut self.inner.borrow_mut().lines;
-        framer.flush(&mut |framed| take_framed(lines, listener, framed, &mut tally));
+        frames.flush(&mut |framed, begins| take_framed(lines, listener, framed, begins, &mut tally));
         tally.count(listener, 0);
     }
 
     /// Takes datagrams, a record each; parts of those that are too long.
-    pub(super) fn datagrams<'a>(&self, listener: &Listener, datagrams: impl Iterator<Item = &'a [u8]>, now_ns: i64) {
+    pub(super) fn datagrams<'a>(
+        &self,
+        listener: &Listener,
+        datagrams: impl Iterator<Item = ReceivedDatagram<'a>>,
+        now_ns: i64,
+    ) {
         let lines = &mut self.inner.borrow_mut().lines;
         let (mut tally, mut bytes) = (Tally::default(), 0);
-        for datagram in datagrams {
+        let is_talos = listener.options.kind == LineKind::TalosSyslog;
+        for ReceivedDatagram { bytes: datagram, missing } in datagrams {
             bytes += datagram.len();
-            let end = datagram.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-            let mut rest = &datagram[..end];
+            let is_of_end = |byte: &u8| matches!(byte, b'\n' | b'\r') && !is_talos;
+            let end = datagram.iter().rposition(|byte| !is_of_end(byte)).map_or(0, |last| last + 1);
+            let (mut rest, mut begins) = (&datagram[..end], true);
             if rest.is_empty() {
                 tally.blank += 1;
                 continue;
@@ -116,10 +129,16 @@ impl Intake {
             while let Some((part, more)) =
                 rest.split_at_checked(listener.options.max_line).filter(|(_, more)| !more.is_empty())
             {
-                take(lines, listener, part, now_ns, Flags::PARTIAL, &mut tally);
-                rest = more;
+                take(lines, listener, part, begins, now_ns, Flags::PARTIAL, &mut tally);
+                (rest, begins) = (more, false);
             }
-            take(lines, listener, rest, now_ns, Flags::NONE, &mut tally);
+            let flags = if missing > 0 { Flags::CUT } else { Flags::NONE };
+            take(lines, listener, rest, begins, now_ns, flags, &mut tally);
+            if missing > 0 && !is_talos {
+                tally.cut += 1;
+                let place = format!("at the end of a datagram to {}", listener.options.endpoint);
+                lines.output.push_loss(&listener.origin, Lost::Bytes(missing as u64), &place, now_ns, now_ns);
+            }
         }
         tally.count(listener, bytes);
     }
@@ -133,21 +152,56 @@ impl Intake {
     }
 }
 
-fn take_framed(lines: &mut Lines, listener: &Listener, framed: Framed<'_>, tally: &mut Tally) {
+fn take_framed(lines: &mut Lines, listener: &Listener, framed: Framed<'_>, begins: bool, tally: &mut Tally) {
     // Bytes of a connection are never missing: TCP repeats them, or the connection ends.
     if let Framed::Line { time_ns, flags, body } = framed {
-        take(lines, listener, body, time_ns, flags, tally);
+        take(lines, listener, body, begins, time_ns, flags, tally);
     }
 }
 
+/// Takes what is a record. One that does not begin goes on with another, which said already what it is.
 #[inline]
-fn take(lines: &mut Lines, listener: &Listener, line: &[u8], now_ns: i64, flags: Flags, tally: &mut Tally) {
-    match lines.put(&listener.origin, listener.options.kind, line, now_ns, flags) {
+fn take(
+    lines: &mut Lines,
+    listener: &Listener,
+    line: &[u8],
+    begins: bool,
+    now_ns: i64,
+    flags: Flags,
+    tally: &mut Tally,
+) {
+    let kind = listener.options.kind;
+    if kind == LineKind::TalosSyslog {
+        return take_as_talos(lines, listener, line, begins, now_ns, flags, tally);
+    }
+    let kind = if !begins && kind.has_header() { LineKind::Text } else { kind };
+    match lines.put(&listener.origin, kind, line, now_ns, flags) {
         Some(flags) => {
             tally.records += 1;
             tally.parts += u64::from(!flags.is_empty());
         }
         None => tally.blank += 1,
+    }
+}
+
+/// Without the marks that Talos has not.
+fn take_as_talos(
+    lines: &mut Lines,
+    listener: &Listener,
+    line: &[u8],
+    begins: bool,
+    now_ns: i64,
+    flags: Flags,
+    tally: &mut Tally,
+) {
+    if !begins {
+        // Behind what Talos reads.
+        return;
+    }
+    tally.cut += u64::from(!flags.is_empty() || line.len() > TALOS_READ_BYTES);
+    match lines.put(&listener.origin, LineKind::TalosSyslog, line, now_ns, Flags::NONE) {
+        Some(_) => tally.records += 1,
+        None => tally.discarded += 1,
     }
 }
 
@@ -158,5 +212,13 @@ impl Tally {
         counters.parts.add(self.parts);
         counters.blank.add(self.blank);
         counters.bytes.add(bytes as u64);
+        counters.cut.add(self.cut);
+        counters.discarded.add(self.discarded);
+        if self.discarded > 0
+            && let Some(count) = listener.discarded.borrow_mut().tell(self.discarded)
+        {
+            let endpoint = &listener.options.endpoint;
+            tracing::warn!("{endpoint}: {count} messages were discarded, as Talos does (`parse: syslog` takes them)");
+        }
     }
 }

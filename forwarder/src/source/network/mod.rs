@@ -1,4 +1,4 @@
-//! What others send: lines over TCP, datagrams over UDP.
+//! What others send: lines over TCP, datagrams over UDP and to a unix socket as /dev/log.
 //!
 //! ```text
 //!            ┌ accept ── a task a connection: readable → room in the ring → read → frame ┐
@@ -21,12 +21,15 @@
 //! At a stop, what has come by then is still read, for a second at most.
 
 mod counters;
+mod datagrams;
 mod endpoint;
+mod frames;
 mod intake;
 mod sockets;
 mod tcp;
-mod udp;
+mod telling;
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,10 +39,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use self::counters::ListenCounters;
-pub use self::endpoint::{ListenEndpoint, Protocol};
+pub use self::endpoint::ListenEndpoint;
 use self::intake::Intake;
 use self::sockets::Bound;
-use crate::io::{IoError, IoMode};
+use self::telling::Telling;
+use crate::io::unix::{SocketFile, UnixSocketError};
+use crate::io::{IoError, IoMode, Readable};
 use crate::parse::line::LineKind;
 use crate::record::{Origin, OriginHandle, OriginKind};
 use crate::ring::Ring;
@@ -60,6 +65,8 @@ pub struct ListenOptions {
     pub max_connections: usize,
     /// UDP: bytes that the kernel holds for us.
     pub receive_buffer: usize,
+    /// Unix socket: who may send, as the mode of its file.
+    pub mode: u32,
 }
 
 /// Listening is not possible.
@@ -67,6 +74,8 @@ pub struct ListenOptions {
 pub enum ListenError {
     #[error("{endpoint} can't be listened on: {source}")]
     Endpoint { endpoint: ListenEndpoint, source: io::Error },
+    #[error(transparent)]
+    Unix(#[from] UnixSocketError),
     #[error("the thread that listens can't be started: {0}")]
     Thread(io::Error),
 }
@@ -84,6 +93,8 @@ pub struct ListenHandle {
     pub listening: Vec<Listening>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    /// Removed when nobody reads any more.
+    _files: Vec<SocketFile>,
 }
 
 impl ListenHandle {
@@ -102,6 +113,8 @@ struct Listener {
     options: ListenOptions,
     origin: OriginHandle,
     counters: Arc<ListenCounters>,
+    /// Of what was discarded.
+    discarded: RefCell<Telling>,
 }
 
 /// Starts listening; from here on nothing that is sent is refused.
@@ -109,16 +122,13 @@ struct Listener {
 /// # Errors
 /// Where an address can't be had, or threads and descriptors have run out.
 pub fn start(options: Vec<ListenOptions>, ring: Arc<Ring>) -> Result<ListenHandle, ListenError> {
-    let (mut bound, mut listening) = (Vec::new(), Vec::new());
+    let (mut bound, mut listening, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for options in options {
-        let endpoint = options.endpoint.clone();
-        let (socket, address) =
-            sockets::bind(&options).map_err(|source| ListenError::Endpoint { endpoint: endpoint.clone(), source })?;
+        let (socket, endpoint, file) = sockets::bind(&options)?;
         let counters = Arc::new(ListenCounters::default());
-        let host = if endpoint.port == 0 { address.ip().to_string() } else { endpoint.host };
-        let endpoint = ListenEndpoint { protocol: endpoint.protocol, host, port: address.port() };
         listening.push(Listening { name: options.name.clone(), endpoint, counters: Arc::clone(&counters) });
         bound.push((options, socket, counters));
+        files.extend(file);
     }
     let (stop, stopped) = watch::channel(false);
     let run = move || {
@@ -131,7 +141,7 @@ pub fn start(options: Vec<ListenOptions>, ring: Arc<Ring>) -> Result<ListenHandl
         }
     };
     let thread = std::thread::Builder::new().name("listen".into()).spawn(run).map_err(ListenError::Thread)?;
-    Ok(ListenHandle { listening, stop, thread })
+    Ok(ListenHandle { listening, stop, thread, _files: files })
 }
 
 async fn serve(
@@ -144,16 +154,15 @@ async fn serve(
     let mut tasks = Vec::new();
     for (options, socket, counters) in bound {
         let origin = OriginHandle::new(Origin::new(OriginKind::Peer, options.name.clone()));
-        let listener = Rc::new(Listener { options, origin, counters });
+        let listener = Rc::new(Listener { options, origin, counters, discarded: RefCell::default() });
         let (intake, stop) = (Rc::clone(&intake), stop.clone());
         tasks.push(match socket {
             Bound::Tcp(socket) => {
                 let socket = tokio::net::TcpListener::from_std(socket)?;
                 tokio::task::spawn_local(tcp::serve(socket, listener, intake, stop))
             }
-            Bound::Udp(socket) => {
-                let socket = tokio::net::UdpSocket::from_std(socket)?;
-                tokio::task::spawn_local(udp::serve(socket, listener, intake, stop))
+            Bound::Datagrams(socket) => {
+                tokio::task::spawn_local(datagrams::serve(Readable::new(socket)?, listener, intake, stop))
             }
         });
     }

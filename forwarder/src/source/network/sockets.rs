@@ -1,12 +1,14 @@
 //! Sockets that listen.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 
 use rustix::net::sockopt;
 use socket2::{Domain, Socket, Type};
 
-use super::{ListenOptions, Protocol};
+use super::{ListenEndpoint, ListenError, ListenOptions};
+use crate::io::unix::{SocketFile, SocketKind};
 
 /// Connections that wait for being accepted; the kernel takes less where `net.core.somaxconn` says so.
 const BACKLOG: i32 = 1024;
@@ -14,15 +16,43 @@ const BACKLOG: i32 = 1024;
 /// A socket that is ready, and does not block.
 pub(super) enum Bound {
     Tcp(TcpListener),
-    Udp(UdpSocket),
+    Datagrams(OwnedFd),
 }
 
-/// Binds to the first of the name's addresses that can be had.
-pub(super) fn bind(options: &ListenOptions) -> io::Result<(Bound, SocketAddr)> {
+/// A socket, where it is bound, and its file.
+pub(super) type Ready = (Bound, ListenEndpoint, Option<SocketFile>);
+
+/// Binds to the path, or to the first of the name's addresses that can be had.
+pub(super) fn bind(options: &ListenOptions) -> Result<Ready, ListenError> {
     let endpoint = &options.endpoint;
+    let failed = |source| ListenError::Endpoint { endpoint: endpoint.clone(), source };
+    match endpoint {
+        ListenEndpoint::Unix(path) => {
+            let (socket, file) = SocketKind::Datagram.bind_for(path, options.mode)?;
+            Ok((Bound::Datagrams(socket), endpoint.clone(), Some(file)))
+        }
+        ListenEndpoint::Udp { host, port } => {
+            let (bound, address) = bind_first(options, Type::DGRAM, host, *port).map_err(failed)?;
+            let (host, port) = found(host, *port, address);
+            Ok((bound, ListenEndpoint::Udp { host, port }, None))
+        }
+        ListenEndpoint::Tcp { host, port } => {
+            let (bound, address) = bind_first(options, Type::STREAM, host, *port).map_err(failed)?;
+            let (host, port) = found(host, *port, address);
+            Ok((bound, ListenEndpoint::Tcp { host, port }, None))
+        }
+    }
+}
+
+/// Host and port that it has now.
+fn found(host: &str, port: u16, address: SocketAddr) -> (String, u16) {
+    (if port == 0 { address.ip().to_string() } else { host.to_owned() }, address.port())
+}
+
+fn bind_first(options: &ListenOptions, kind: Type, host: &str, port: u16) -> io::Result<(Bound, SocketAddr)> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (endpoint.host.as_str(), endpoint.port).to_socket_addrs()? {
-        match bind_address(options, address) {
+    for address in (host, port).to_socket_addrs()? {
+        match bind_address(options, kind, address) {
             Ok(bound) => return Ok(bound),
             Err(error) => failed = error,
         }
@@ -30,11 +60,7 @@ pub(super) fn bind(options: &ListenOptions) -> io::Result<(Bound, SocketAddr)> {
     Err(failed)
 }
 
-fn bind_address(options: &ListenOptions, address: SocketAddr) -> io::Result<(Bound, SocketAddr)> {
-    let kind = match options.endpoint.protocol {
-        Protocol::Tcp => Type::STREAM,
-        Protocol::Udp => Type::DGRAM,
-    };
+fn bind_address(options: &ListenOptions, kind: Type, address: SocketAddr) -> io::Result<(Bound, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
@@ -52,9 +78,9 @@ fn bind_address(options: &ListenOptions, address: SocketAddr) -> io::Result<(Bou
     }
     set_receive_buffer(&socket, options)?;
     socket.bind(&address.into())?;
-    let socket = UdpSocket::from(socket);
+    let socket = std::net::UdpSocket::from(socket);
     let address = socket.local_addr()?;
-    Ok((Bound::Udp(socket), address))
+    Ok((Bound::Datagrams(socket.into()), address))
 }
 
 fn set_receive_buffer(socket: &Socket, options: &ListenOptions) -> io::Result<()> {

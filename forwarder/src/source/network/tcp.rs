@@ -13,10 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::frames::Frames;
 use super::intake::{Intake, READ_BYTES};
 use super::{Listener, STOP_PATIENCE, stopped};
 use crate::source::clock::realtime_ns;
-use crate::source::framer::Framer;
 
 /// Silence after which a peer is asked whether it is still there: a dead one must not keep a place for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -89,40 +89,40 @@ async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, mut
     // Fails only where the connection is gone, and then there is nothing to keep alive.
     let _ = SockRef::from(&stream)
         .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
-    let mut framer = Framer::new(listener.options.max_line);
+    let mut frames = Frames::of(listener);
     let ended = tokio::select! {
         biased;
         () = stopped(&mut stop) => None,
-        ended = read_all(&stream, listener, intake, &mut framer) => Some(ended),
+        ended = read_all(&stream, listener, intake, &mut frames) => Some(ended),
     };
     let ended = match ended {
         Some(ended) => ended,
-        None => read_rest(&stream, listener, intake, &mut framer).await,
+        None => read_rest(&stream, listener, intake, &mut frames).await,
     };
     if let Err(error) = ended {
         tracing::info!("{}: a connection broke: {error}", listener.options.endpoint);
     }
-    intake.end(listener, &mut framer);
+    intake.end(listener, &mut frames);
     intake.seal_soon();
 }
 
 /// Reads to the end of the connection.
-async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, framer: &mut Framer) -> io::Result<()> {
+async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     loop {
         stream.readable().await?;
         if !intake.ring.has_room() {
             intake.seal_soon();
             intake.ring.room().await;
         }
-        match read(stream, listener, intake, framer) {
+        match read(stream, listener, intake, frames) {
             Ok(Some(0)) => return Ok(()),
             // There may be more: the others' turn, then again.
             Ok(Some(READ_BYTES)) => tokio::task::yield_now().await,
             Ok(_) => {
                 intake.seal_soon();
-                if !framer.is_waiting() {
+                if !frames.is_waiting() {
                     // Gives back the memory of long lines.
-                    framer.flush(&mut |_| {});
+                    frames.flush(&mut |_, _| {});
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -132,10 +132,10 @@ async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, fram
 }
 
 /// Reads once; `None` where there is nothing.
-fn read(stream: &TcpStream, listener: &Listener, intake: &Intake, framer: &mut Framer) -> io::Result<Option<usize>> {
+fn read(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<Option<usize>> {
     let mut taken = None;
     let result = stream.try_io(Interest::READABLE, || {
-        let len = intake.read(listener, framer, realtime_ns(), |buffer| receive(stream, buffer))?;
+        let len = intake.read(listener, frames, realtime_ns(), |buffer| receive(stream, buffer))?;
         taken = Some(len);
         // Less than there was room for: nothing is left, and there is no need to ask. Not so at the end.
         if 0 < len && len < READ_BYTES { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -147,7 +147,7 @@ fn read(stream: &TcpStream, listener: &Listener, intake: &Intake, framer: &mut F
 }
 
 /// Reads what has come up to now, within [`STOP_PATIENCE`], and no more: a busy sender must not hold up the stop.
-async fn read_rest(stream: &TcpStream, listener: &Listener, intake: &Intake, framer: &mut Framer) -> io::Result<()> {
+async fn read_rest(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     let deadline = Instant::now() + STOP_PATIENCE;
     let mut left = rustix::io::ioctl_fionread(stream)?;
     while left > 0 {
@@ -156,7 +156,7 @@ async fn read_rest(stream: &TcpStream, listener: &Listener, intake: &Intake, fra
             tracing::warn!("{endpoint}: {left} bytes of a connection were not read: their sender is told by a reset");
             break;
         }
-        match intake.read(listener, framer, realtime_ns(), |buffer| receive(stream, buffer)) {
+        match intake.read(listener, frames, realtime_ns(), |buffer| receive(stream, buffer)) {
             Ok(0) => break,
             Ok(len) => {
                 left = left.saturating_sub(len as u64);

@@ -1,38 +1,44 @@
-//! ReceivedDatagrams: taken as they come, and those that the kernel had no room for are counted.
+//! Datagrams: taken as they come, and those that the kernel had no room for are counted.
+//!
+//! Senders to a unix socket wait where it is full, or are told, so that none is lost there. It is read all the same
+//! however late destinations are: who waits is every program of the machine that has something to say.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use super::intake::Intake;
-use super::{Listener, STOP_PATIENCE, stopped};
+use super::telling::Telling;
+use super::{ListenEndpoint, Listener, STOP_PATIENCE, stopped};
+use crate::io::Readable;
 use crate::source::clock::realtime_ns;
 use crate::sys::{ReceivedDatagrams, dropped_datagrams};
 
 /// Full calls before others have their turn, and losses are looked for.
 const CALLS_A_TURN: usize = 8;
-/// How often losses are told of in the log.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// The largest datagram that a unix socket takes from who has not asked for more (`net.core.wmem_max`) has 208 KiB.
+const UNIX_BYTES: usize = 256 << 10;
 
 /// Reads until the stop, and then what has come by then.
 pub(super) async fn serve(
-    socket: UdpSocket,
+    socket: Readable,
     listener: Rc<Listener>,
     intake: Rc<Intake>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut receiver =
-        Receiver { socket, listener, intake, datagrams: ReceivedDatagrams::default(), losses: Losses::start() };
+    let datagrams = match listener.options.endpoint {
+        ListenEndpoint::Unix(_) => ReceivedDatagrams::up_to(UNIX_BYTES),
+        ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. } => ReceivedDatagrams::default(),
+    };
+    let mut receiver = Receiver { socket, listener, intake, datagrams, losses: Losses::start() };
     loop {
         let readable = tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
-            readable = receiver.socket.readable() => readable,
+            readable = receiver.socket.wait() => readable,
         };
         if readable.is_err() {
             break;
@@ -55,7 +61,7 @@ pub(super) async fn serve(
 }
 
 struct Receiver {
-    socket: UdpSocket,
+    socket: Readable,
     listener: Rc<Listener>,
     intake: Rc<Intake>,
     datagrams: ReceivedDatagrams,
@@ -66,28 +72,21 @@ impl Receiver {
     /// Takes what has come, up to [`CALLS_A_TURN`] full calls.
     fn turn(&mut self) {
         for _ in 0..CALLS_A_TURN {
-            let Self { socket, datagrams, .. } = self;
-            let mut is_empty = true;
-            let result = socket.try_io(Interest::READABLE, || {
-                let (_, drained) = datagrams.receive(socket.as_fd())?;
-                is_empty = false;
-                // Less than there was room for: nothing is left, and there is no need to ask.
-                if drained { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            if !is_empty {
-                self.take();
-            }
-            match result {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        // Of one datagram, or of an earlier one's way: the next is not concerned.
-                        tracing::debug!("{}: {error}", self.listener.options.endpoint);
+            match self.datagrams.receive(self.socket.as_fd()) {
+                Ok((_, drained)) => {
+                    self.take();
+                    if !drained {
+                        continue;
                     }
-                    return;
+                    // Less than there was room for: nothing is left, and there is no need to ask.
+                    self.socket.is_empty();
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.is_empty(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Of one datagram, or of an earlier one's way: the next is not concerned.
+                Err(error) => tracing::debug!("{}: {error}", self.listener.options.endpoint),
             }
+            return;
         }
     }
 
@@ -105,7 +104,7 @@ impl Receiver {
             return;
         }
         self.intake.lose(&self.listener, new, from_ns, now_ns);
-        if let Some(count) = self.losses.tell(new) {
+        if let Some(count) = self.losses.telling.tell(new) {
             tracing::warn!(
                 "{}: {count} datagrams were lost: the receive buffer was full (`receive_buffer`)",
                 self.listener.options.endpoint
@@ -118,22 +117,11 @@ impl Receiver {
 struct Losses {
     dropped: u32,
     looked_ns: i64,
-    untold: u64,
-    told: Option<Instant>,
+    telling: Telling,
 }
 
 impl Losses {
     fn start() -> Self {
-        Self { dropped: 0, looked_ns: realtime_ns(), untold: 0, told: None }
-    }
-
-    /// So many more; how many to tell of now.
-    fn tell(&mut self, new: u64) -> Option<u64> {
-        self.untold += new;
-        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-            return None;
-        }
-        self.told = Some(Instant::now());
-        Some(std::mem::take(&mut self.untold))
+        Self { dropped: 0, looked_ns: realtime_ns(), telling: Telling::default() }
     }
 }

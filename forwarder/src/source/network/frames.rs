@@ -1,0 +1,53 @@
+//! How what comes by a connection is cut into records.
+
+use super::Listener;
+use crate::record::Flags;
+use crate::source::framer::{Framed, Framer};
+use crate::source::syslog_framer::SyslogFramer;
+
+pub(super) enum Frames {
+    Lines(Framer),
+    Syslog(SyslogFramer),
+}
+
+impl Frames {
+    pub(super) fn of(listener: &Listener) -> Self {
+        let max_line = listener.options.max_line;
+        if listener.options.kind.has_header() {
+            Self::Syslog(SyslogFramer::new(max_line))
+        } else {
+            Self::Lines(Framer::new(max_line))
+        }
+    }
+
+    /// `out` is told whether what it gets is read by itself: not where it goes on with a message of which only the
+    /// beginning says what it is.
+    pub(super) fn push(&mut self, data: &[u8], now_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
+        match self {
+            Self::Lines(framer) => framer.push(data, now_ns, Flags::NONE, &mut |framed| out(framed, true)),
+            Self::Syslog(framer) => framer.push(data, now_ns, out),
+        }
+    }
+
+    pub(super) fn flush(&mut self, out: &mut impl FnMut(Framed<'_>, bool)) {
+        match self {
+            Self::Lines(framer) => framer.flush(&mut |framed| out(framed, true)),
+            Self::Syslog(framer) => framer.flush(out),
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        match self {
+            Self::Lines(framer) => framer.is_waiting(),
+            Self::Syslog(framer) => framer.is_waiting(),
+        }
+    }
+
+    /// Bytes of what is not finished.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        match self {
+            Self::Lines(framer) => framer.waiting_bytes(),
+            Self::Syslog(framer) => framer.waiting_bytes(),
+        }
+    }
+}
