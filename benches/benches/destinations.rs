@@ -5,6 +5,9 @@
 //! part of a destination's time, and not of the prepared buffers'. A destination sends batches that the caches still
 //! hold, as it does when it keeps up.
 //!
+//! A destination beside one that is a black hole is compared with one that is alone, in pairs of runs: what the other
+//! costs it is to be less than a fiftieth.
+//!
 //! UDP goes to a socket that nobody reads: the kernel does all but wake a reader. TCP also goes to several receivers at a
 //! time: what grows with their number is to be the sending, as it does for the prepared bytes.
 
@@ -12,7 +15,7 @@ use std::io::{IoSlice, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringward::destination::{self, DestinationConfig, Encoders, Endpoint, stop_channel};
@@ -23,6 +26,7 @@ use ringward::record::{Batch, BatchBuilder, Origin, OriginHandle, OriginKind, Re
 use ringward::ring::{ReaderOptions, Ring, RingLimits};
 use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmmsg};
 use rustix::time::{ClockId, clock_gettime};
+use socket2::{Domain, Socket, Type};
 
 const LINE: usize = 200;
 const LINES: u64 = 200_000;
@@ -126,10 +130,15 @@ fn measure(work: impl FnOnce()) -> Duration {
 
 /// Runs destinations until they have sent everything, on this thread.
 fn send(input: &Input, configs: Vec<DestinationConfig>) -> Duration {
+    send_beside(input, configs, None)
+}
+
+/// The same, beside one that gets nowhere.
+fn send_beside(input: &Input, configs: Vec<DestinationConfig>, stuck: Option<DestinationConfig>) -> Duration {
     let ring = input.ring();
     let counters: Vec<_> = configs.iter().map(|_| Arc::new(DestinationCounters::default())).collect();
     let took = measure(|| {
-        let (_stop, signal) = stop_channel();
+        let (stop, signal) = stop_channel();
         io::run(IoMode::Auto, async {
             let encoders = Encoders::default();
             let tasks: Vec<_> = configs
@@ -141,8 +150,17 @@ fn send(input: &Input, configs: Vec<DestinationConfig>) -> Duration {
                     tokio::task::spawn_local(task)
                 })
                 .collect();
+            let stuck = stuck.map(|config| {
+                let cursor = ring.reader(ReaderOptions::new(config.name.clone()));
+                let counters = Arc::new(DestinationCounters::default());
+                tokio::task::spawn_local(destination::run(config, cursor, counters, signal.clone(), encoders.clone()))
+            });
             for task in tasks {
                 assert!(task.await.expect("a destination does not panic").is_complete());
+            }
+            if let Some(stuck) = stuck {
+                stop.drain_until(Instant::now().into());
+                assert!(!stuck.await.expect("a destination does not panic").is_complete());
             }
         })
         .expect("the event loop runs");
@@ -257,6 +275,65 @@ fn tcp(input: &Input, destinations: usize) -> Duration {
     took
 }
 
+/// Connecting to it gets no answer: a listener whose queue is full.
+struct BlackHole {
+    address: std::net::SocketAddr,
+    _sockets: Vec<Socket>,
+}
+
+impl BlackHole {
+    fn new() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&any.into()).expect("a local port");
+        listener.listen(0).expect("a socket that was bound");
+        let address = listener.local_addr().expect("bound");
+        let fill = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket");
+            let _ = socket.connect(&address);
+            socket
+        };
+        let mut sockets: Vec<_> = (0..8).map(|_| fill()).collect();
+        sockets.push(listener);
+        Self { address: address.as_socket().expect("an IPv4 address"), _sockets: sockets }
+    }
+
+    fn destination(&self) -> DestinationConfig {
+        let endpoint = Endpoint::Tcp { host: self.address.ip().to_string(), port: self.address.port() };
+        DestinationConfig::new("black hole", endpoint)
+    }
+}
+
+/// Prints what a black hole costs the destination beside it: the median of runs that alternate, in CPU time of their
+/// thread and in time.
+fn beside_a_black_hole(input: &Input) {
+    const PAIRS: usize = 15;
+    let hole = BlackHole::new();
+    let run = |stuck: Option<DestinationConfig>| {
+        let sink = TcpSink::new(1);
+        let begin = Instant::now();
+        let cpu = send_beside(input, vec![sink.destination("healthy")], stuck);
+        let time = begin.elapsed();
+        sink.end();
+        [cpu, time]
+    };
+    let pairs: Vec<_> = (0..PAIRS).map(|_| (run(None), run(Some(hole.destination())))).collect();
+    for (index, what) in ["CPU time", "time"].into_iter().enumerate() {
+        let mut ratios: Vec<f64> =
+            pairs.iter().map(|(alone, beside)| beside[index].as_secs_f64() / alone[index].as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let least = |of: fn(&([Duration; 2], [Duration; 2])) -> [Duration; 2]| {
+            pairs.iter().map(|pair| of(pair)[index]).min().expect("there are pairs").as_secs_f64()
+        };
+        println!(
+            "tcp  beside a black hole: {what} {:+.1} % (median of {PAIRS} pairs), {:+.1} % (best of each)   bar: 2 %",
+            100.0 * (ratios[PAIRS / 2] - 1.0),
+            100.0 * (least(|pair| pair.1) / least(|pair| pair.0) - 1.0),
+        );
+    }
+}
+
 /// Each way to send, by name, with what one call of it costs.
 type Way<'a> = (&'static str, Box<dyn Fn() -> Duration + 'a>);
 
@@ -299,6 +376,7 @@ fn destinations(criterion: &mut Criterion) {
     for (name, encoded, ways) in &ways {
         compare(name, ways, input.records, encoded.total_bytes());
     }
+    beside_a_black_hole(&input);
 }
 
 /// Prints what a record costs each way, and the first way's time as a part of it.

@@ -1,32 +1,28 @@
-//! Objects as Go's `encoding/json` reads and writes them, and messages as Talos' syslogd does: damaged in many ways, and
-//! given to Go itself.
+//! Objects as Go's `encoding/json` reads and writes them, lines as Talos reads them, and messages as its syslogd does: damaged in
+//! many ways, and given to Go itself.
 //!
 //! Go's answers to a fixed list of lines are recorded and checked by the parser's own tests; this one asks the Go that
 //! is installed about others.
 
-use std::io::{BufRead, BufReader, Write};
+#[path = "go/service_lines.rs"]
+mod service_lines;
+
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ringward::encode::simd::{EscapeStyle, escape_into};
 use ringward::parse::json::JsonParser;
 use ringward::parse::line::{LineKind, LineParser};
 use serde_json::{Map, Value};
+use service_lines::{Random, ServiceLines};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/go/json_objects.go");
+const TALOS_PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/go/talos_lines.go");
 const SYSLOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/go/syslog");
 const LINES: usize = 40_000;
-
-/// Pseudo-random numbers, the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % limit
-    }
-}
+const SERVICE: &str = "svc";
+const NOW: &str = "2026-01-02T03:04:05.123456789Z";
 
 /// Lines made of recorded ones: parts of two, with bytes changed.
 fn lines() -> Vec<Vec<u8>> {
@@ -113,6 +109,72 @@ fn damaged_objects_are_what_go_takes_them_for() {
     writer.join().unwrap().unwrap();
     assert!(go.wait().unwrap().success());
     assert!(answers == LINES && objects > LINES / 10, "{objects} objects of {answers}");
+}
+
+/// Our answer to lines, by the program that people run.
+fn encode() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringward"));
+    command.args(["encode", "--as", "talos-service", "--service", SERVICE, "--now", NOW]);
+    command
+}
+
+/// Talos' algorithm on Go's own library.
+fn oracle(folder: &Path) -> Command {
+    let program = folder.join("talos_lines");
+    let built = Command::new("go").arg("build").arg("-o").arg(&program).arg(TALOS_PROGRAM).status().unwrap();
+    assert!(built.success());
+    let mut command = Command::new(program);
+    command.args([SERVICE, NOW]);
+    command
+}
+
+/// Starts a program that gets the first `count` lines; what it answers.
+fn answers(mut command: Command, count: usize) -> impl Iterator<Item = Vec<u8>> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = BufWriter::with_capacity(1 << 18, child.stdin.take().unwrap());
+    std::thread::spawn(move || {
+        let mut lines = ServiceLines::new();
+        // One that does not read on has not answered either.
+        let mut write = || input.write_all(lines.next()).and_then(|()| input.write_all(b"\n"));
+        (0..count).try_for_each(|_| write())
+    });
+    let answers = BufReader::with_capacity(1 << 18, child.stdout.take().unwrap()).split(b'\n').map(Result::unwrap);
+    // After the last answer: it has ended, and well.
+    answers.chain(std::iter::from_fn(move || {
+        assert!(child.wait().unwrap().success());
+        None
+    }))
+}
+
+/// `RINGWARD_TEST_LINES=2000000` asks about so many.
+#[test]
+fn lines_of_services_become_what_talos_makes_of_them() {
+    if Command::new("go").arg("version").output().is_err() {
+        eprintln!("skipped: no Go is installed; the recorded lines are checked by the tests of parse/talos");
+        return;
+    }
+    let count = std::env::var("RINGWARD_TEST_LINES").map_or(10_000, |lines| lines.parse().expect("a number of lines"));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ours, mut talos) = (answers(encode(), count), answers(oracle(folder.path()), count));
+    let mut lines = ServiceLines::new();
+    let (mut objects, mut timed) = (0, 0);
+    for number in 0..count {
+        let (line, ours, talos) = (lines.next(), ours.next(), talos.next());
+        let shown = |text: &Option<Vec<u8>>| text.as_ref().map(|text| text.escape_ascii().to_string());
+        assert!(
+            ours == talos,
+            "{number}: {}\n{:?}\ninstead of\n{:?}",
+            line.escape_ascii(),
+            shown(&ours),
+            shown(&talos)
+        );
+        let answer = talos.unwrap();
+        timed += usize::from(!answer.ends_with(format!("\"{NOW}\"}}").as_bytes()));
+        objects += usize::from(!answer.starts_with(b"{\"msg\""));
+    }
+    assert_eq!((ours.next(), talos.next()), (None, None));
+    eprintln!("{count} lines, {objects} with fields, {timed} with a time of their own or fields behind it");
+    assert!(objects > count / 4 && timed > count / 10);
 }
 
 /// Messages with parts of others in their places.

@@ -173,11 +173,11 @@ impl Check<'_> {
         let udp = matches!(raw.endpoint, Some(Located { value: Endpoint::Udp { .. }, .. }));
         let most = if udp { MAX_DATAGRAM as u64 } else { GIB };
         let given = raw.max_record_bytes();
-        match given.value {
-            Auto::Auto if udp => Some(MAX_DATAGRAM),
-            Auto::Auto => None,
+        match given.value.bytes(!udp) {
+            None if udp => Some(MAX_DATAGRAM),
+            None => None,
             // With less, what stands around the text would leave no room for it.
-            Auto::Given(bytes) => Some(self.bytes(&given.with(bytes), 512, most)),
+            Some(bytes) => Some(self.bytes(&given.with(bytes), 512, most)),
         }
     }
 

@@ -14,6 +14,7 @@
 //! The schema in `raw.rs` is described once: its doc comments and defaults are also the reference page
 //! ([`reference`]). A file may hold several YAML documents; each is a configuration of its own, laid over the one before.
 
+mod choices;
 mod destination;
 mod document;
 mod endpoint;
@@ -23,6 +24,7 @@ mod journal;
 mod listen;
 mod overrides;
 mod raw;
+mod record_limit;
 pub mod reference;
 mod resolve;
 mod resolved;

@@ -5,129 +5,18 @@
 
 use std::path::PathBuf;
 
+pub use super::choices::{
+    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+};
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::journal::{FieldName, Match};
+use super::record_limit::RecordLimit;
 use super::units::{Bytes, Period};
-use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit, words};
+use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit};
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
-
-words! {
-    /// Which I/O back end carries sources and destinations.
-    pub enum IoChoice {
-        Auto = "auto",
-        Uring = "uring",
-        Epoll = "epoll",
-    }
-}
-
-words! {
-    /// Which kernel hook captures writes.
-    pub enum HookChoice {
-        Auto = "auto",
-        Fexit = "fexit",
-        TpBtf = "tp_btf",
-        Kprobe = "kprobe",
-        RawTracepoint = "raw_tracepoint",
-        Tracepoint = "tracepoint",
-    }
-}
-
-words! {
-    /// How a destination's records are written.
-    pub enum Format {
-        JsonLines = "json_lines",
-    }
-}
-
-words! {
-    /// Which records a destination gets.
-    pub enum RecordsChoice {
-        All = "all",
-        Services = "services",
-        Kernel = "kernel",
-    }
-}
-
-words! {
-    /// Whose names the facilities of the kernel's records have.
-    pub enum FacilityChoice {
-        Linux = "linux",
-        Talos = "talos",
-    }
-}
-
-words! {
-    /// How the clients of memlogd's query socket get records.
-    pub enum EntryChoice {
-        Json = "json",
-        Text = "text",
-    }
-}
-
-words! {
-    /// Whether datagrams go through the kernel together.
-    pub enum SegmentChoice {
-        Off = "off",
-        Pad = "pad",
-    }
-}
-
-words! {
-    /// What a line that comes in is taken for.
-    pub enum ParseChoice {
-        Auto = "auto",
-        Talos = "talos",
-        Logfmt = "logfmt",
-        Syslog = "syslog",
-        TalosSyslog = "talos_syslog",
-        Text = "text",
-    }
-}
-
-words! {
-    /// What a captured line is taken for.
-    pub enum CaptureParse {
-        Talos = "talos",
-        Logfmt = "logfmt",
-        Text = "text",
-    }
-}
-
-words! {
-    /// Where a line that is too long is cut.
-    pub enum CutChoice {
-        Characters = "characters",
-        Bytes = "bytes",
-    }
-}
-
-words! {
-    /// How the lines of a file are written.
-    pub enum FileFormat {
-        Auto = "auto",
-        Text = "text",
-        Cri = "cri",
-        Docker = "docker",
-    }
-}
-
-words! {
-    /// What the fields of the journal are called in records.
-    pub enum JournalNames {
-        Short = "short",
-        Journal = "journal",
-    }
-}
-
-words! {
-    /// Where reading a file begins that Ringward has not read before.
-    pub enum ReadFrom {
-        Beginning = "beginning",
-        End = "end",
-    }
-}
 
 document! {
     /// A Ringward configuration. Every key may be left out.
@@ -459,9 +348,12 @@ document! {
         /// replaced by what they are when Ringward starts; `$${` stands for `${`.
         extra_tags as "extraTags": Tags => "none",
 
-        /// The longest record to send, encoded. A longer one has its `msg` cut, is marked, and stays valid JSON. `auto`
-        /// is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the receiver takes.
-        max_record_bytes: Auto<Bytes> = "auto",
+        /// The longest record to send, encoded, with the newline behind it (TCP). A longer one has its `msg` cut between two
+        /// characters, is marked `"cut":true`, and stays valid JSON; where its other fields leave no room, the longest of
+        /// them are left out. `auto` is 65507 for UDP (the largest datagram) and no limit for others. Lower it to what the
+        /// receiver takes: one that closes the connection on a longer line would get it again, and again. `omni` is
+        /// 4096, `fluent-bit` is 32KiB (32767 over UDP): what these take as they are set up by default.
+        max_record_bytes: RecordLimit = "auto",
 
         /// UDP: how datagrams are sent.
         udp: Udp,

@@ -101,6 +101,24 @@ fn destinations_resolve() {
 }
 
 #[test]
+fn the_longest_record_may_be_what_a_known_receiver_takes() {
+    let limits = |limit: &str| {
+        let text = ["tcp", "udp"].map(|scheme| format!("{{endpoint: '{scheme}://h:1', max_record_bytes: {limit}}}"));
+        let config = from_text("t.yaml", &format!("destinations: [{}]", text.join(", "))).unwrap();
+        let [tcp, udp] = config.destinations.as_slice() else { panic!() };
+        (tcp.max_record_bytes, udp.max_record_bytes)
+    };
+    assert_eq!(limits("auto"), (None, Some(MAX_DATAGRAM)));
+    assert_eq!(limits("omni"), (Some(4096), Some(4096)));
+    assert_eq!(limits("fluent-bit"), (Some(32768), Some(32767)));
+    assert_eq!(limits("1KiB"), (Some(1024), Some(1024)));
+    let found = problems("destinations: [{endpoint: 'tcp://h:1', max_record_bytes: fluentbit}]");
+    let expected = "t.yaml:1:58: destinations[0].max_record_bytes: `fluentbit` does not start with a number; \
+                    accepted: `auto`, `omni`, `fluent-bit`, or a size in bytes";
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
+}
+
+#[test]
 fn a_destination_says_which_records_it_gets() {
     let text = "destinations: [{endpoint: 'udp://h:1'}, {endpoint: 'udp://h:2', records: kernel}, {endpoint: 'udp://h:3', records: services}]";
     let records: Vec<_> = from_text("t.yaml", text).unwrap().destinations.iter().map(|one| one.records).collect();

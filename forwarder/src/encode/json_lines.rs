@@ -21,12 +21,14 @@
 //!   `"recovered":true`. A record that reports a loss says so in its `msg` and fields.
 //! - With [`JsonLinesOptions::newline`] a `\n` follows each object (TCP); a datagram has none.
 //! - An object longer than [`JsonLinesOptions::max_record_bytes`] has its `msg` cut between two characters, to
-//!   the longest that fits together with `"cut":true`.
+//!   the longest that fits together with `"cut":true`. Where not even an empty one fits, the longest of the record's own
+//!   fields are left out, until the rest fits.
 //!
-//! In: batches. Out: bytes and the end offset of each record. Nothing is refused. Limits: an object whose other
-//! members alone exceed the limit is written with an empty `msg`, over the limit, and reported; at most
+//! In: batches. Out: bytes and the end offset of each record. Nothing is refused. Limits: an object that exceeds the
+//! limit with an empty `msg` and without fields is written so, over the limit, and reported; at most
 //! [`MAX_TEMPLATES`] templates and shapes of records are kept (a batch with more keeps its own until the next batch).
 
+mod cut;
 mod shape;
 mod template;
 
@@ -35,7 +37,7 @@ use std::ops::{AddAssign, Range};
 
 use self::shape::{Shape, Slots};
 use self::template::Template;
-use super::simd::{self, EscapeStyle, Escaper, Sink, Work};
+use super::simd::{self, Escaper, Sink, Work};
 use super::time::TimeWriter;
 use crate::record::{Batch, Flags, Origin, OriginId, OriginKind};
 
@@ -56,9 +58,9 @@ pub struct JsonLinesOptions {
 /// What the size limit did to the records of a call. The two count different records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodeReport {
-    /// Records whose `msg` was cut so that they fit.
+    /// Records of which something was left out so that they fit.
     pub cut: u64,
-    /// Records that exceed the limit even with an empty `msg`.
+    /// Records that exceed the limit even with an empty `msg` and without fields.
     pub oversized: u64,
 }
 
@@ -146,8 +148,8 @@ impl JsonLines {
             if !fits {
                 out.truncate(start);
                 let flags = record.flags | Flags::CUT;
-                let shape = self.templates[template].shape_of(&record, flags, &mut self.large, &mut self.shapes);
-                report += write_cut(shape, slots, limit, &mut out);
+                let (large, kept) = (&mut self.large, &mut self.shapes);
+                report += self.templates[template].write_cut(slots, flags, limit, large, kept, &mut out);
             }
             ends.push(out.position());
         }
@@ -193,22 +195,6 @@ impl Work for Encode<'_> {
     fn run(self, escaper: impl Escaper) -> EncodeReport {
         self.encoder.encode(self.batch, self.records, self.out, self.ends, escaper)
     }
-}
-
-/// Writes the record with as much of its body as fits.
-#[cold]
-fn write_cut(shape: &Shape, slots: &mut Slots<'_, '_>, limit: usize, out: &mut Sink<'_>) -> EncodeReport {
-    let start = out.position();
-    let whole = slots.body;
-    slots.body = b"";
-    shape.write(slots, out, simd::Best);
-    let Some(room) = limit.checked_sub(out.position() - start) else {
-        return EncodeReport { oversized: 1, ..EncodeReport::default() };
-    };
-    slots.body = &whole[..simd::fitting_prefix(whole, EscapeStyle::Html, room)];
-    out.truncate(start);
-    shape.write(slots, out, simd::Best);
-    EncodeReport { cut: 1, ..EncodeReport::default() }
 }
 
 #[cfg(test)]

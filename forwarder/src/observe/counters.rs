@@ -49,9 +49,9 @@ pub struct DestinationCounters {
     pub acknowledged: Counter,
     /// Given up: no datagram could carry them, or the destination failed for good.
     pub lost: Counter,
-    /// Their `msg` was cut to the size limit.
+    /// Their `msg` was cut to the size limit, or fields were left out for it.
     pub cut: Counter,
-    /// Longer than the size limit even with an empty `msg`.
+    /// Longer than the size limit even with an empty `msg` and without fields.
     pub oversized: Counter,
     /// Attempts to send or connect that failed and are repeated.
     pub retries: Counter,

@@ -131,7 +131,17 @@ impl Event<'_> {
         };
         name.copy_from_slice(text);
         name.make_ascii_lowercase();
-        let name: &[u8] = match &*name {
+        // The one letter beyond ASCII of which Go makes one of these names' letters.
+        let dotted = name.windows(2).position(|letter| letter == "\u{130}".as_bytes());
+        let name = match dotted {
+            Some(at) => {
+                name[at] = b'i';
+                name.copy_within(at + 2.., at + 1);
+                &name[..name.len() - 1]
+            }
+            None => name,
+        };
+        let name: &[u8] = match name {
             b"" => b"info",
             b"warning" => b"warn",
             name => name,

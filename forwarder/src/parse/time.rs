@@ -19,8 +19,8 @@ const ZERO: Time = Time { seconds: -62_135_596_800, nanos: 0 };
 /// Beyond the year 3000 a number is taken for milliseconds.
 const LAST_SECOND: f64 = 32_503_680_000.0;
 
-/// More than these, and the year no longer fits anything.
-const MAX_SECONDS: f64 = 1e15;
+/// What is more Go converts to another integer on each processor.
+const MAX_SECONDS: f64 = 9.2e18;
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -263,6 +263,9 @@ mod tests {
             (1_635_266_764_792_703.0, "53789-07-16T15:59:52.702880859Z"),
             (32_503_680_000.0, "3000-01-01T00:00:00Z"),
             (-1.5, "1969-12-31T23:59:58.5Z"),
+            (-5_100_271_481_406_021.0, "-161619200-09-17T07:39:39Z"),
+            (9.2e21, "291536396232-08-31T11:33:20Z"),
+            (-9.2e18, "-291536392293-05-03T12:26:40Z"),
         ] {
             assert_eq!(written(Time::of_number(number).unwrap()), expected);
         }

@@ -10,7 +10,7 @@ use ringward::destination::{
 };
 use ringward::io::{self, IoMode};
 use ringward::observe::counters::{Counters, DestinationCounters};
-use ringward::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+use ringward::record::{Batch, BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
 use ringward::ring::{Cursor, ReaderOptions, Ring, RingLimits};
 
 /// Longest that anything may take here, on a machine that is busy with other things.
@@ -83,6 +83,10 @@ impl Bench {
             builder.push(&origin, RecordMeta::line(1, body.as_bytes()), body.as_bytes());
         }
         self.ring.append(builder.seal());
+    }
+
+    pub fn send_batch(&self, batch: Batch) {
+        self.ring.append(batch);
     }
 
     /// Appends one record.

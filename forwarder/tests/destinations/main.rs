@@ -1,10 +1,12 @@
 //! Destinations against real sockets on 127.0.0.1, each test with io_uring and with epoll.
 
 mod bench;
+mod documented;
 mod programs;
 mod receiver;
 mod tcp;
 mod tcp_closing;
+mod tcp_faults;
 mod udp;
 mod udp_segments;
 mod unread;

@@ -17,7 +17,8 @@ crate::on_both_backends!(
     a_slow_reader_with_a_small_buffer_gets_everything,
     a_receiver_that_pauses_longer_than_the_timeout_is_waited_for,
     a_receiver_whose_host_falls_silent_is_given_up_and_misses_nothing,
-    a_megabyte_in_one_record,
+    seventy_kilobytes_and_a_megabyte_in_one_record,
+    records_longer_than_the_receiver_takes_are_cut_to_fit_with_their_newline,
     a_receiver_that_comes_later,
     one_that_is_down_delays_nobody,
     an_idle_destination_sends_at_once,
@@ -131,21 +132,60 @@ impl Drop for Silence {
     }
 }
 
-fn a_megabyte_in_one_record(mode: IoMode) {
+/// More than a line may have for Talos, and more than a datagram holds.
+fn seventy_kilobytes_and_a_megabyte_in_one_record(mode: IoMode) {
     let (listener, endpoint) = listen();
     let bench = Bench::start(mode, AMPLE, vec![destination("a", &endpoint)]);
-    let body: Vec<u8> = (0..1 << 20).map(|index| b"abc\"\\<\n\xff"[index % 8]).collect();
-    bench.send_body(&body);
-    bench.send(1..2);
     let (stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(value["msg"].as_str().unwrap(), String::from_utf8_lossy(&body));
-    line.clear();
-    reader.read_line(&mut line).unwrap();
-    assert_eq!(number_of(line.as_bytes()), Some(1));
+    for (number, bytes) in [(1, 65_536), (2, 70_000), (3, 1 << 20)] {
+        let body: Vec<u8> = (0..bytes).map(|index| b"abc\"\\<\n\xff"[index % 8]).collect();
+        bench.send_body(&body);
+        bench.send(number..number + 1);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["msg"].as_str().unwrap(), String::from_utf8_lossy(&body));
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        assert_eq!(number_of(line.as_bytes()), Some(number));
+    }
+    drop(reader);
+    drop(bench.finish(Duration::ZERO));
+}
+
+fn records_longer_than_the_receiver_takes_are_cut_to_fit_with_their_newline(mode: IoMode) {
+    const LIMIT: usize = 4096;
+    let (listener, endpoint) = listen();
+    let config = DestinationConfig { max_record_bytes: Some(LIMIT), ..destination("a", &endpoint) };
+    let bench = Bench::start(mode, AMPLE, vec![config]);
+    // Of each kind all lengths about the limit, and one far beyond it.
+    let texts = ["x", "\u{e9}", "\u{1f980}", "<", "\u{1}", "\"\\"];
+    let near = |text: &str| {
+        let escaped = serde_json::to_string(text).unwrap().replace('<', "\\u003c").len() - 2;
+        let fits = LIMIT / escaped;
+        (fits - 120 / escaped..fits + 3).chain([300_000])
+    };
+    let bodies: Vec<String> = texts.iter().flat_map(|text| near(text).map(|times| text.repeat(times))).collect();
+    bench.send_bodies(&bodies);
+    let (stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream);
+    let (mut cut, mut longest) = (0, 0);
+    for body in &bodies {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let text = value["msg"].as_str().unwrap();
+        assert!(line.len() <= LIMIT && body.starts_with(text), "{} bytes", line.len());
+        assert_eq!(value.get("cut").is_some(), text.len() < body.len());
+        // Another escaped character has at most six bytes.
+        assert!(text.len() == body.len() || line.len() > LIMIT - 6, "cut to {} bytes", line.len());
+        cut += u64::from(text.len() < body.len());
+        longest = longest.max(line.len());
+    }
+    let counters = bench.counters("a");
+    assert!(longest == LIMIT && cut > texts.len() as u64 && cut < bodies.len() as u64, "{cut} of {}", bodies.len());
+    assert_eq!((counters.cut.value(), counters.oversized.value()), (cut, 0));
     drop(reader);
     drop(bench.finish(Duration::ZERO));
 }

@@ -12,7 +12,11 @@
 //!
 //! Each RST teaches: `safe` records went well, the flight behind them was too large by some, so beyond `safe` half
 //! of that is tried. A flight of one record that ends in an RST came too early: the hold grows. Full speed again
-//! when so much was acknowledged that an RST would take back no more than half of it.
+//! when so much was acknowledged that an RST would take back no more than half of it; an RST after that changes nothing.
+//!
+//! A receiver that closes after a time, however much it has read by then, gets further by nothing but speed: its close
+//! comes in the middle of a flight, whatever its size, and proves nothing. So after each RST on slow flights the next
+//! connection is at full speed, a *leap*, and the one behind it slow again where that did not help.
 
 use std::time::Duration;
 
@@ -26,9 +30,13 @@ const CALM_FLIGHTS: u32 = 8;
 pub(super) struct Pace {
     /// `None`: full speed.
     slow: Option<Slow>,
+    /// On this connection an RST would take back no more than half of what was acknowledged.
+    earned: bool,
 }
 
 struct Slow {
+    /// This connection is at full speed all the same.
+    leap: bool,
     hold: Duration,
     /// Records of a connection that went well last time.
     safe: u64,
@@ -44,6 +52,7 @@ struct Slow {
 impl Pace {
     /// A new connection begins.
     pub(super) fn connected(&mut self) {
+        self.earned = false;
         if let Some(slow) = &mut self.slow {
             slow.begin();
         }
@@ -51,23 +60,28 @@ impl Pace {
 
     /// Records that may be sent now.
     pub(super) fn allowance(&self) -> u32 {
-        self.slow.as_ref().map_or(u32::MAX, |slow| slow.left)
+        self.flying().map_or(u32::MAX, |slow| slow.left)
     }
 
     pub(super) fn sent(&mut self, records: u32) {
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = self.slow.as_mut().filter(|slow| !slow.leap) {
             slow.left = slow.left.saturating_sub(records);
         }
     }
 
     /// How long a receiver gets to close after it has acknowledged a flight; `None` at full speed.
     pub(super) fn hold(&self) -> Option<Duration> {
-        self.slow.as_ref().map(|slow| slow.hold)
+        self.flying().map(|slow| slow.hold)
+    }
+
+    /// Nothing at full speed.
+    fn flying(&self) -> Option<&Slow> {
+        self.slow.as_ref().filter(|slow| !slow.leap)
     }
 
     /// The flight was acknowledged and the receiver did not close: the next may go.
     pub(super) fn flight_went_well(&mut self) {
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = self.slow.as_mut().filter(|slow| !slow.leap) {
             slow.next_flight();
         }
     }
@@ -75,23 +89,34 @@ impl Pace {
     /// An RST would take back no more than half of what was acknowledged.
     pub(super) fn back_to_full_speed(&mut self) {
         self.slow = None;
+        self.earned = true;
     }
 
     /// The receiver closed and had read everything.
     pub(super) fn closed(&mut self) {
-        if let Some(slow) = &mut self.slow {
+        let Some(slow) = &mut self.slow else { return };
+        if !std::mem::take(&mut slow.leap) {
             slow.safe = slow.sent - u64::from(slow.left);
         }
     }
 
     /// The connection was reset. Returns whether the next one is expected to do better.
     pub(super) fn reset(&mut self) -> bool {
+        if self.earned {
+            return true;
+        }
         let Some(slow) = &mut self.slow else {
-            let mut slow = Slow { hold: FIRST_HOLD, safe: 0, ceiling: u32::MAX, calm: 0, sent: 0, flight: 0, left: 0 };
+            let ceiling = u32::MAX;
+            let mut slow =
+                Slow { leap: false, hold: FIRST_HOLD, safe: 0, ceiling, calm: 0, sent: 0, flight: 0, left: 0 };
             slow.begin();
             self.slow = Some(slow);
             return true;
         };
+        slow.leap = !slow.leap;
+        if !slow.leap {
+            return false;
+        }
         let flight = slow.flight - slow.left;
         slow.safe = slow.sent - u64::from(slow.flight);
         slow.calm = 0;
@@ -147,7 +172,7 @@ mod tests {
                 let flight = u64::from(pace.allowance());
                 sent += flight;
                 pace.sent(flight as u32);
-                let in_time = pace.hold().unwrap() >= hold_needed;
+                let in_time = pace.hold().is_some_and(|hold| hold >= hold_needed);
                 if sent > reads || (sent == reads && !in_time) {
                     pace.reset();
                     break;
@@ -160,7 +185,7 @@ mod tests {
                 pace.flight_went_well();
             }
         }
-        (connections, pace.hold().unwrap())
+        (connections, pace.slow.unwrap().hold)
     }
 
     #[test]
@@ -169,6 +194,33 @@ mod tests {
             let (connections, _) = connections_until(10 * reads, reads, Duration::ZERO);
             assert!(connections < 10 + 30, "{reads} a connection: {connections} connections");
         }
+    }
+
+    /// Of each connection all arrives until some time is over; then it is reset.
+    #[test]
+    fn a_receiver_that_resets_by_the_clock_gets_every_other_connection_at_full_speed_until_that_pays() {
+        let mut pace = Pace::default();
+        let mut speeds = Vec::new();
+        for _ in 0..6 {
+            pace.connected();
+            speeds.push(pace.hold().is_none());
+            pace.sent(pace.allowance().min(100));
+            pace.reset();
+        }
+        assert_eq!(speeds, [true, false, true, false, true, false]);
+        pace.connected();
+        assert_eq!(pace.allowance(), u32::MAX);
+        pace.back_to_full_speed();
+        for _ in 0..3 {
+            assert!(pace.reset());
+            pace.connected();
+            assert_eq!(pace.allowance(), u32::MAX);
+            pace.back_to_full_speed();
+        }
+        pace.connected();
+        assert!(pace.reset());
+        pace.connected();
+        assert_eq!(pace.allowance(), 1, "one that did not pay is followed by a slow one");
     }
 
     #[test]
@@ -199,6 +251,8 @@ mod tests {
         pace.reset();
         pace.connected();
         pace.sent(1);
+        pace.reset();
+        pace.connected();
         pace.reset();
         pace.connected();
         let flights: Vec<u32> = (0..30)

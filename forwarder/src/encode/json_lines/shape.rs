@@ -59,7 +59,7 @@ impl Shape {
     /// The shape of records without fields and flags.
     pub(super) fn plain(members: &[Member], newline: bool) -> Self {
         let mut shape = Self::default();
-        shape.render(members, false, newline);
+        shape.render(members, false, newline, &[]);
         shape
     }
 
@@ -84,7 +84,8 @@ impl Shape {
     }
 
     /// Makes it the shape of a record of the origin that has `members`; with `fields_first` the fields overrule all of
-    /// them but tags.
+    /// them but tags. Fields that are marked in `left_out`, by their numbers, are as if they were not there: such a shape
+    /// is of this record alone.
     pub(super) fn rebuild(
         &mut self,
         record: &Record<'_>,
@@ -92,6 +93,7 @@ impl Shape {
         members: &[Member],
         fields_first: bool,
         newline: bool,
+        left_out: &[bool],
     ) {
         self.flags = flags;
         self.keys.clear();
@@ -100,18 +102,18 @@ impl Shape {
             self.keys.extend_from_slice(key);
             self.ends.push(self.keys.len());
         }
-        self.render(members, fields_first, newline);
+        self.render(members, fields_first, newline, left_out);
     }
 
     /// Merges members, flags and fields, each of them sorted, to `text` and `holes`.
-    fn render(&mut self, members: &[Member], fields_first: bool, newline: bool) {
+    fn render(&mut self, members: &[Member], fields_first: bool, newline: bool, left_out: &[bool]) {
         let Self { flags, keys, ends, text, holes, order } = self;
         let key_of = |field: u32| {
             let field = field as usize;
             &keys[field.checked_sub(1).map_or(0, |before| ends[before])..ends[field]]
         };
         order.clear();
-        order.extend(0..ends.len() as u32);
+        order.extend((0..ends.len() as u32).filter(|field| !left_out.get(*field as usize).is_some_and(|left| *left)));
         order.sort_unstable_by(|a, b| key_of(*a).cmp(key_of(*b)).then(a.cmp(b)));
         holes.clear();
 
@@ -191,6 +193,18 @@ impl Hole {
             },
         }
     }
+}
+
+/// Bytes that a field takes in an object.
+pub(super) fn field_len(key: &[u8], value: FieldValue<'_>) -> usize {
+    let mut member = Vec::new();
+    put_key(&mut member, key);
+    match value {
+        FieldValue::Json(json) => return member.len() + json.len(),
+        FieldValue::Integer(number) => member.extend_from_slice(number.to_string().as_bytes()),
+        FieldValue::Text(text) => put_quoted(&mut member, text),
+    }
+    member.len()
 }
 
 /// Talos' name of a severity, and its length.

@@ -120,8 +120,13 @@ impl Template {
             self.oldest = (oldest + 1) % SHAPES;
             &mut self.shapes[oldest]
         };
-        shape.rebuild(record, flags, &self.members, self.fields_first, self.newline);
+        shape.rebuild(record, flags, &self.members, self.fields_first, self.newline, &[]);
         shape
+    }
+
+    /// Makes `shape` that of a record of whose fields some are left out.
+    pub(super) fn rebuild_without(&self, left_out: &[bool], record: &Record<'_>, flags: Flags, shape: &mut Shape) {
+        shape.rebuild(record, flags, &self.members, self.fields_first, self.newline, left_out);
     }
 }
 

@@ -211,6 +211,37 @@ fn no_member_but_the_flag_fits() {
     assert!(members.contains(&("msg".into(), "".into())) && members.contains(&("cut".into(), true.into())));
 }
 
+/// An object that has all of its text in fields, as one with `message` in place of `msg`.
+#[test]
+fn the_longest_fields_are_left_out_where_they_leave_no_room() {
+    let origin = || Origin::new(OriginKind::Service, "s");
+    let (long, longer) = ("<".repeat(20), "x".repeat(110));
+    let fields = [
+        ("a", FieldValue::Integer(1)),
+        ("b", FieldValue::Text(long.as_bytes())),
+        ("c", FieldValue::Text(longer.as_bytes())),
+        ("d", FieldValue::Json(b"[2]")),
+    ];
+    let end = r#""talos-level":"info","talos-service":"s","talos-time":"2026-01-02T03:04:05.123456789Z"}"#;
+    let with = |limit, msg: &str| {
+        let options = JsonLinesOptions { max_record_bytes: Some(limit), ..Default::default() };
+        one_reported(options, origin(), RecordMeta::line(NOW, b""), msg.as_bytes(), &fields)
+    };
+    let cut = EncodeReport { cut: 1, oversized: 0 };
+    // `b` is longer than `c`, escaped: without it there is room for some of the text.
+    let expected = format!(r#"{{"a":1,"c":"{longer}","cut":true,"d":[2],"msg":"te",{end}"#);
+    assert_eq!(with(expected.len(), "text"), (expected.clone(), cut));
+    assert_eq!(with(expected.len() - 3, "text").0, format!(r#"{{"a":1,"cut":true,"d":[2],"msg":"text",{end}"#));
+    let least = format!(r#"{{"cut":true,"msg":"",{end}"#);
+    assert_eq!(with(least.len(), "text"), (least.clone(), cut));
+    assert_eq!(with(least.len() - 1, "text"), (least.clone(), EncodeReport { cut: 0, oversized: 1 }));
+    // A field that a member overrules takes no room, however long it is.
+    let overruled = [("a", FieldValue::Integer(1)), ("msg", FieldValue::Text(longer.as_bytes())), fields[1]];
+    let options = JsonLinesOptions { max_record_bytes: Some(least.len() + 10), ..Default::default() };
+    let (line, report) = one_reported(options, origin(), RecordMeta::line(NOW, b""), b"text", &overruled);
+    assert_eq!((line, report), (format!(r#"{{"a":1,"cut":true,"msg":"text",{end}"#), cut));
+}
+
 #[test]
 fn templates_are_bounded() {
     let mut lines = JsonLines::new(tcp());
@@ -431,8 +462,20 @@ proptest! {
                 prop_assert!(!fits || message.len() == full.len() || line.len() + 6 > limit, "{} of {}", line.len(), limit);
                 rest.insert("msg".into(), message.into());
             }
-            prop_assert_eq!(got, rest);
-            if line.len() > limit { seen.oversized += 1 } else { seen.cut += 1 }
+            // Of its own fields some may be left out.
+            prop_assert!(got.keys().all(|key| rest.contains_key(key)), "{:?}", got);
+            rest.retain(|key, value| {
+                got.get(key) == Some(value) || !record.fields.iter().any(|(field, ..)| field == key)
+            });
+            let bare = AnyRecord { fields: Vec::new(), origin: record.origin.clone(), body: Vec::new(), ..*record };
+            if line.len() > limit {
+                rest = expected(&bare, &options, true);
+                seen.oversized += 1;
+            } else {
+                seen.cut += 1;
+            }
+            let kept: BTreeMap<_, _> = got.iter().filter(|(key, _)| rest.contains_key(*key)).collect();
+            prop_assert_eq!(kept, rest.iter().collect());
         }
         prop_assert_eq!(total, seen);
     }

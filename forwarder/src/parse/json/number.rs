@@ -48,12 +48,12 @@ pub(super) fn render(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     if !number.is_finite() {
         return None;
     }
+    let start = out.len();
     let written = if number != 0.0 && number.abs() < 1e-6 {
         write!(out, "{number:e}")
     } else if number.abs() < 1e21 {
         write!(out, "{number}")
     } else {
-        let start = out.len();
         let written = write!(out, "{number:e}");
         // Go shows the sign of an exponent.
         if let Some(at) = out[start..].iter().position(|byte| *byte == b'e') {
@@ -62,5 +62,51 @@ pub(super) fn render(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         written
     };
     written.expect("writing to memory does not fail");
+    round_to_even(number, &mut out[start..]);
     Some(())
+}
+
+/// Where the number lies in the middle between two shortest forms, Rust takes the larger one, and Go that with an even
+/// last digit. Only a number of so many digits has two.
+fn round_to_even(number: f64, written: &mut [u8]) {
+    let mantissa = written.iter().position(|byte| *byte == b'e').unwrap_or(written.len());
+    let zeros = written[..mantissa].iter().rev().take_while(|byte| **byte == b'0').count();
+    let significant = || (0..mantissa - zeros).filter(|at| written[*at].is_ascii_digit());
+    let leading = significant().take_while(|at| written[*at] == b'0').count();
+    let count = significant().count() - leading;
+    if count < EXACT_DIGITS {
+        return;
+    }
+    // Of an exact tie, this rounds to even.
+    let rounded = format!("{number:.*e}", count - 1);
+    if rounded.parse() != Ok(number) {
+        return;
+    }
+    let digits = rounded.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit);
+    let places = written[..mantissa - zeros].iter_mut().filter(|byte| byte.is_ascii_digit()).skip(leading);
+    places.zip(digits).for_each(|(place, digit)| *place = digit);
+}
+
+#[cfg(test)]
+mod tests {
+    /// As Go 1.26 writes them.
+    #[test]
+    fn of_two_shortest_forms_the_even_one() {
+        for (number, expected) in [
+            ("896051850639908.2147", "896051850639908.2"),
+            ("896051850639908.75", "896051850639908.8"),
+            ("-896051850639909.25", "-896051850639909.2"),
+            ("1125899906842624.25", "1125899906842624.2"),
+            ("1125899906842624.5", "1125899906842624.5"),
+            ("12345678901234567890", "12345678901234567000"),
+            ("0.1234567890123456789", "0.12345678901234568"),
+            ("1.234567890123456789e-9", "1.2345678901234568e-9"),
+            ("1.234567890123456789e30", "1.2345678901234568e+30"),
+            ("9007199254740993.0", "9007199254740992"),
+        ] {
+            let mut out = Vec::new();
+            super::render(number.as_bytes(), &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 }

@@ -62,6 +62,7 @@ fn more_lines() {
         (r#"{"msg":" ","err":"e"}"#, format!(r#"{{"msg":"e","talos-level":"warn",{end}"#)),
         (r#"{"msg":"a\u0062","err":"\t"}"#, format!(r#"{{"msg":"ab: ","talos-level":"warn",{end}"#)),
         (r#"{"level":"error","err":"e"}"#, format!(r#"{{"msg":"e","talos-level":"error",{end}"#)),
+        (r#"{"level":"WARNİNG","msg":"m"}"#, format!(r#"{{"msg":"m","talos-level":"warn",{end}"#)),
         (r#"{"level":"panic","err":"e"}"#, format!(r#"{{"msg":"e","talos-level":"panic",{end}"#)),
         (r#"{"level":"","z":1}"#, format!(r#"{{"msg":"","talos-level":"info",{}"#, end.replace('}', r#","z":1}"#))),
         (r#"{"level":5,"msg":6}"#, format!(r#"{{"level":5,"msg":"","talos-level":"info",{end}"#)),
