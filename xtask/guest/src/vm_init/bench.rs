@@ -13,7 +13,7 @@ use crate::receiver::{Receiver, Record};
 use crate::scenarios::{SCENARIOS, Scenario};
 
 /// How long a record may be on its way. Long, because a failed test costs time and a slow machine must not fail it.
-const ARRIVAL: Duration = Duration::from_secs(40);
+pub const ARRIVAL: Duration = Duration::from_secs(40);
 
 /// The lockdown mode that no hook works under, and how Ringward says so.
 const CONFIDENTIALITY: &str = "confidentiality";

@@ -2,9 +2,14 @@
 //!
 //! A scenario gives a line for the table, or the reason why it failed.
 
-use anyhow::{Result, bail, ensure};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
+use anyhow::{Context, Error, Result, bail, ensure};
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
+
+use crate::bench::{ARRIVAL, Bench};
 use crate::container::Container;
 use crate::numbered::{self, Numbered};
 use crate::receiver::Record;
@@ -20,7 +25,7 @@ const fn shared(name: &'static str, run: fn(&Bench) -> Result<String>) -> Scenar
     Scenario { name, settings: None, run }
 }
 
-pub const SCENARIOS: [Scenario; 16] = [
+pub const SCENARIOS: [Scenario; 17] = [
     shared("two-containers", two_containers),
     shared("both-streams", both_streams),
     shared("redirected", redirected),
@@ -37,7 +42,14 @@ pub const SCENARIOS: [Scenario; 16] = [
     shared("short-lived", short_lived),
     shared("kernel-log", kernel_log),
     Scenario { name: "small-ring", settings: Some("capture: {ring_bytes: 256KiB}\n"), run: small_ring },
+    Scenario { name: "clock-jump", settings: Some(LATE_DESTINATION), run: clock_jump },
 ];
+
+/// A destination that is not there until [`clock_jump`] makes the command.
+const LATE_DESTINATION: &str =
+    "destinations: [{name: late, endpoint: 'exec:/tmp/late', records: kernel, retry: {max: 500ms}}]\n";
+const LATE: &str = "/tmp/late";
+const LATE_OUTPUT: &str = "/tmp/late.out";
 
 /// Two at once, 10,000 lines of 200 bytes each.
 fn two_containers(bench: &Bench) -> Result<String> {
@@ -166,6 +178,72 @@ fn small_ring(bench: &Bench) -> Result<String> {
     let text = accounted(bench, "a", written)?;
     ensure!(!text.contains(" 0 reported lost"), "nothing was lost, so nothing was tested: {text}");
     Ok(text)
+}
+
+/// The clock jumps from 1970 to now while kernel records flow: their times are right for those after the jump, and for
+/// those before it that are sent after it.
+fn clock_jump(bench: &Bench) -> Result<String> {
+    let mark = bench.name("line");
+    let log = |which: &str| std::fs::write("/dev/kmsg", format!("<6>{mark} {which}\n"));
+    let find = |records: &[Record], which: &str| {
+        let text = format!("{mark} {which}");
+        records.iter().find(|record| record.msg.trim_end() == text).map(|record| record.text("talos-time").to_owned())
+    };
+    let came = |which: &str| {
+        bench.wait(|records| find(records, which).is_some());
+        bench.receiver.with(|records| find(records, which)).with_context(|| format!("{mark} {which} never came"))
+    };
+    let (now, boot) = (clock_gettime(ClockId::Realtime), clock_gettime(ClockId::Boottime));
+    let just_booted = Timespec { tv_sec: 1000, tv_nsec: 0 };
+    clock_settime(ClockId::Realtime, just_booted)?;
+    log("before")?;
+    let before = came("before");
+    let passed = clock_gettime(ClockId::Boottime).tv_sec - boot.tv_sec;
+    clock_settime(ClockId::Realtime, Timespec { tv_sec: now.tv_sec + passed, ..now })?;
+    let before = before?;
+    log("after")?;
+    let after = came("after")?;
+    let late = late_records(|records| find(records, "after").is_some())?;
+    let late = ["before", "after"].map(|which| find(&late, which).unwrap_or_default());
+    ensure!(before.starts_with("1970-01-01T00:1"), "before the jump came {before}");
+    // The machine is slow, but not by minutes; a step that was not followed is decades.
+    for time in [&after, &late[0], &late[1]] {
+        let seconds = seconds(time).with_context(|| format!("{time:?} is no time: {late:?}"))?;
+        ensure!((now.tv_sec - 5..now.tv_sec + passed + 300).contains(&seconds), "{time} instead of {now:?}: {late:?}");
+    }
+    Ok(format!("sent before the jump {before}, the same after it {}", late[0]))
+}
+
+/// Makes the late destination's command, and gives what it was sent once that is enough, or the time is up.
+fn late_records(enough: impl Fn(&[Record]) -> bool) -> Result<Vec<Record>> {
+    let script = format!("#!/bin/sh\nexec /bin/busybox cat > {LATE_OUTPUT}\n");
+    // By another name first: a file that is being written can't be run.
+    std::fs::write("/tmp/late.new", script)?;
+    std::fs::set_permissions("/tmp/late.new", Permissions::from_mode(0o755))?;
+    std::fs::rename("/tmp/late.new", LATE)?;
+    let deadline = Instant::now() + ARRIVAL;
+    loop {
+        let text = std::fs::read(LATE_OUTPUT).unwrap_or_default();
+        let whole = text.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+        let records = whole.map(|line| Record::parse(line).map_err(Error::msg)).collect::<Result<Vec<_>>>()?;
+        if enough(&records) || Instant::now() >= deadline {
+            // The next rung begins without them.
+            std::fs::remove_file(LATE)?;
+            std::fs::remove_file(LATE_OUTPUT)?;
+            return Ok(records);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Seconds since the epoch of `2026-11-21T20:00:00.5Z`; `None` where it is none.
+fn seconds(time: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    // Days from 0000-03-01, with March as the first month.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    Some(((days * 24 + number(11..13)?) * 60 + number(14..16)?) * 60 + number(17..19)?)
 }
 
 /// Every numbered line of one stream came exactly once, in order.
