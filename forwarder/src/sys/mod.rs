@@ -10,6 +10,8 @@ mod recvmmsg;
 mod ring_fill;
 mod sendmmsg;
 mod shared_flag;
+#[cfg(feature = "ebpf")]
+mod signals;
 mod tcp_info;
 
 #[cfg(feature = "ebpf")]
@@ -22,4 +24,6 @@ pub use ring_fill::RingFill;
 pub(crate) use sendmmsg::leave_out_checksums;
 pub use sendmmsg::{DatagramSender, Datagrams, MAX_DATAGRAMS, MAX_PADDING, MAX_SEGMENTS, Run, segment_limit};
 pub use shared_flag::SharedFlag;
+#[cfg(feature = "ebpf")]
+pub use signals::NoChildSignals;
 pub use tcp_info::{STATE_CLOSED, TcpInfo, tcp_info, unacknowledged_bytes};

@@ -4,14 +4,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, Program, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
 use forwarder_common::{FIRST_USER_TARGET, MAX_CPUS, MIN_RING_LEN, MISSED_KINDS, NO_OFFSET, PipeKey, Settings, Target};
 
 use super::btf::{BtfError, KernelTypes};
 use super::hook::Hook;
 use super::offsets::{self, MissingMember};
-use crate::sys::SharedFlag;
+use crate::sys::{NoChildSignals, SharedFlag};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringward-ebpf"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -24,6 +24,9 @@ const SPLICE_CALLS: [&str; 4] = ["sendfile64", "splice", "tee", "vmsplice"];
 const SPLICE_PROGRAMS: [&str; 4] = ["sendfile_exit", "splice_exit", "tee_exit", "vmsplice_exit"];
 /// How the kernel names the functions behind system calls.
 const SYSTEM_CALL_PREFIX: &str = if cfg!(target_arch = "aarch64") { "__arm64_sys_" } else { "__x64_sys_" };
+
+/// As often as libbpf tries it.
+const LOAD_ATTEMPTS: u32 = 5;
 
 /// What capture is asked to be.
 #[derive(Clone, Debug)]
@@ -86,6 +89,8 @@ pub fn load(options: &LoadOptions) -> Result<Capture, LoadError> {
     if is_confidential() {
         return Err(LoadError::Lockdown);
     }
+    // Of a command that can't be started, the kernel tells any thread of the process.
+    let _quiet = NoChildSignals::begin();
     let types = KernelTypes::read(Path::new(BTF_PATH))?;
     let offsets = offsets::find(&types, v1_controller().as_deref())?;
     let btf = Btf::from_sys_fs().map_err(|error| LoadError::Maps(error.to_string()))?;
@@ -253,7 +258,7 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result
         }
         Hook::TpBtf => {
             let program: &mut BtfTracePoint = program(ebpf, "sys_exit_btf")?;
-            program.load("sys_exit", btf).map_err(|error| chain(&error))?;
+            load_program(|| program.load("sys_exit", btf))?;
             program.attach().map(drop).map_err(|error| chain(&error))
         }
         Hook::Kprobe => {
@@ -270,29 +275,44 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &KernelTypes, hook: Hook) -> Result
         Hook::RawTracepoint => attach_raw(ebpf, "sys_exit_raw", "sys_exit"),
         Hook::Tracepoint => {
             let program: &mut TracePoint = program(ebpf, "sys_exit_tracepoint")?;
-            program.load().map_err(|error| chain(&error))?;
+            load_program(|| program.load())?;
             program.attach("raw_syscalls", "sys_exit").map(drop).map_err(|error| chain(&error))
+        }
+    }
+}
+
+/// Loads again what a signal has interrupted: the verifier gives up when one is pending, and says EAGAIN.
+fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), String> {
+    let mut attempts = 1;
+    loop {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == std::io::ErrorKind::WouldBlock && attempts < LOAD_ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            ended => return ended.map_err(|error| chain(&error)),
         }
     }
 }
 
 fn attach_fexit(ebpf: &mut Ebpf, btf: &Btf, name: &str, function: &str) -> Result<(), String> {
     let program: &mut FExit = program(ebpf, name)?;
-    program.load(function, btf).map_err(|error| chain(&error))?;
+    load_program(|| program.load(function, btf))?;
     program.attach().map(drop).map_err(|error| chain(&error))
 }
 
 fn attach_kprobe(ebpf: &mut Ebpf, name: &str, function: &str) -> Result<(), String> {
     let program: &mut KProbe = program(ebpf, name)?;
     if program.fd().is_err() {
-        program.load().map_err(|error| chain(&error))?;
+        load_program(|| program.load())?;
     }
     program.attach(function, 0).map(drop).map_err(|error| chain(&error))
 }
 
 fn attach_raw(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<(), String> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
-    program.load().map_err(|error| chain(&error))?;
+    load_program(|| program.load())?;
     program.attach(tracepoint).map(drop).map_err(|error| chain(&error))
 }
 
