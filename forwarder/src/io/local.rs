@@ -86,19 +86,21 @@ impl LocalStream {
         Ok(())
     }
 
-    /// How many of the `written` bytes have been read; `None` where that can't be said now.
+    /// How many of the `written` bytes have been read, at least; `None` where that can't be said now. Of a pipe exactly; of
+    /// a socket when all have been read, else less by what the kernel needs beside them.
     pub fn read_of(&self, written: u64) -> Option<u64> {
         if let Some(other_end) = &self.other_end {
             return Some(written.saturating_sub(rustix::io::ioctl_fionread(other_end).ok()?));
         }
-        // A socket's kernel counts memory and not bytes, and none as well when the other side has closed and what it had
-        // not read was thrown away: so it must be there still.
-        (self.is_empty() && self.is_open()).then_some(written)
+        // What the other side has not read is thrown away when it closes, and counts no more: so it must be there still.
+        let held = self.held_bytes()?;
+        self.is_open().then(|| written.saturating_sub(held))
     }
 
-    /// Whether a socket's kernel holds nothing that was written: it has been read, or thrown away at the other side's end.
-    pub fn is_empty(&self) -> bool {
-        self.fd.as_ref().is_some_and(|fd| sys::unacknowledged_bytes(fd.get_ref().as_fd()).is_ok_and(|bytes| bytes == 0))
+    /// Memory that a socket's kernel needs for what was written and is neither read nor thrown away at the other side's
+    /// end: no less than that has bytes.
+    pub fn held_bytes(&self) -> Option<u64> {
+        sys::unacknowledged_bytes(self.fd.as_ref()?.get_ref().as_fd()).ok()
     }
 
     /// Whether a socket's other side has not closed. By `poll`: a read would take the error that tells how it closed.

@@ -19,6 +19,7 @@ crate::on_both_backends!(
     a_listening_program_gets_every_line,
     one_that_closes_with_everything_read_misses_and_doubles_nothing,
     one_that_closes_with_data_unread_misses_nothing,
+    one_that_is_always_behind_does_not_make_memory_grow,
     one_that_closes_its_sending_side_is_not_taken_for_one_that_read,
     a_socket_that_appears_later_gets_the_backlog,
 );
@@ -170,6 +171,29 @@ fn one_that_closes_with_data_unread_misses_nothing(mode: IoMode) {
     seen.dedup();
     assert_numbers(&seen, 0..4_999);
     assert!(bench.counters("a").resets.value() >= 10);
+    drop(bench.finish(Duration::ZERO));
+}
+
+/// Its socket is never empty; all the same what it has read is let go, but for what fits the socket.
+fn one_that_is_always_behind_does_not_make_memory_grow(mode: IoMode) {
+    const COUNT: u64 = 20_000;
+    let (_folder, path, listener) = listener();
+    let bench = Bench::start(mode, AMPLE, vec![socket(&path)]);
+    let counters = bench.counters("a");
+    bench.send(0..COUNT);
+    let (stream, _) = listener.accept().unwrap();
+    let mut lines = BufReader::with_capacity(4096, stream).lines();
+    let mut next = || number_of(lines.next().unwrap().unwrap().as_bytes()).unwrap();
+    // 300 bytes a line: what is not read is more than the socket takes.
+    for number in 0..COUNT / 2 {
+        assert_eq!(next(), number);
+    }
+    wait_until("most of it is known to be read", || counters.acknowledged.value() >= COUNT / 4);
+    assert!(counters.acknowledged.value() < COUNT, "not all was read");
+    for number in COUNT / 2..COUNT {
+        assert_eq!(next(), number);
+    }
+    wait_until("the rest is known, too", || counters.acknowledged.value() == COUNT);
     drop(bench.finish(Duration::ZERO));
 }
 

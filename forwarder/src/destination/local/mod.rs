@@ -7,8 +7,8 @@
 //! ```text
 //! command      what it left unread in its pipe is counted when it ends: go on at the first record that it did not
 //!              read to its end
-//! unix socket  closed with everything read: go on after it; closed with data unread: go on after the last time
-//!              that everything had been read (at most the socket's send buffer back, 200 KiB)
+//! unix socket  closed with everything read: go on after it; closed with data unread: go on at the first record that
+//!              may be unread (at most the socket's send buffer back, some 200 KiB)
 //! ```
 //!
 //! A program that ends is started again, with the pauses of `retry`; one that does not read is left alone, and the ring does

@@ -169,7 +169,8 @@ impl<'a> Session<'a> {
     }
 
     fn prove(&mut self, read: u64) {
-        self.read = read;
+        // What the kernel needs beside the bytes changes: what has been read stays read.
+        self.read = self.read.max(read);
         let cursor = &mut *self.cursor;
         let records = self.state.outbox.prove(read, |batch, records| cursor.acknowledge(batch, records));
         self.counters.acknowledged.add(records);
@@ -213,7 +214,7 @@ impl<'a> Session<'a> {
     /// has only said that it will write nothing leaves what it has not read yet.
     async fn empties(&self) -> bool {
         let empty = async {
-            while !self.reached.stream.is_empty() {
+            while self.reached.stream.held_bytes() != Some(0) {
                 sleep(LAST_POLL).await;
             }
         };
