@@ -248,6 +248,9 @@ fn odd_requests_are_answered_and_odd_entries_counted() {
     let messages: Vec<&str> = records.iter().take(2).map(|record| record.msg.as_str()).collect();
     assert_eq!(messages, ["good \u{fffd}", "better"]);
     assert_eq!(records[2].lost_bytes, Some(6 + 17), "{:?}", records[2]);
+    let read = r#"{"Config":{"Tail":-1},"Info":{"ContainerID":"c0ffee"}}"#;
+    let (_, logs) = driver.ask("/LogDriver.ReadLogs", read);
+    assert!(logs.contains("better\n") && logs.contains("23 bytes were lost between dockerd"), "{logs:?}");
     assert_eq!(records[0].text("talos-time"), "2017-07-14T02:40:00Z");
 
     // What was cut off in the middle of an entry by the end of dockerd.

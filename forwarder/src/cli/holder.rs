@@ -22,18 +22,21 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::io::fd_store::{HELD, NOTIFY};
 use crate::io::watch_readable;
+use crate::source::descriptors;
 
 /// Before a daemon is started again that has ended at once; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// One that ran so long had not ended at once.
 const LONG_LIFE: Duration = Duration::from_secs(10);
+/// Of the list of what is kept: an environment variable has at most 128 KiB.
+const MOST_LISTED: usize = 120 << 10;
 /// A message has a few short lines.
 const MESSAGE_BYTES: usize = 1024;
 
-/// What is kept, in the order in which it came.
+/// What is kept, in the order in which it came; and whether it was said that there is no more room.
 #[derive(Default)]
-struct Store(Vec<(String, OwnedFd)>);
+struct Store(Vec<(String, OwnedFd)>, bool);
 
 /// Runs the daemon that `command` makes, again and again, until it is told to stop.
 ///
@@ -47,11 +50,26 @@ pub fn hold(command: impl Fn() -> Command) -> anyhow::Result<()> {
 async fn run(command: impl Fn() -> Command) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (socket, address) = notified().context("descriptors can't be kept")?;
+    descriptors::raise_limit();
     let mut store = Store::default();
     let mut pause = FIRST_PAUSE;
+    let mut first = true;
     loop {
         let began = Instant::now();
-        let mut child = start(command(), &store, &address).context("memlogd can't be started")?;
+        let mut child = match start(command(), &store, &address) {
+            Ok(child) => child,
+            Err(error) if first => return Err(error).context("memlogd can't be started"),
+            // What is kept would be gone with this process.
+            Err(error) => {
+                tracing::error!("memlogd can't be started, and is tried again in {LONGEST_PAUSE:?}: {error}");
+                tokio::select! {
+                    () = tokio::time::sleep(LONGEST_PAUSE) => continue,
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                }
+            }
+        };
+        first = false;
         let pid = Pid::from_raw(child.id().cast_signed()).context("memlogd has no process id")?;
         let ended = watch_readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)?;
         let mut stopping = false;
@@ -124,18 +142,23 @@ fn receive(socket: &OwnedFd, daemon: Pid, store: &mut Store) -> Result<(), Errno
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut control, flags)?;
-    let (mut descriptors, mut sender) = (Vec::new(), None);
+    let (mut passed_on, mut sender) = (Vec::new(), None);
     for message in control.drain() {
         match message {
-            RecvAncillaryMessage::ScmRights(passed) => descriptors.extend(passed),
+            RecvAncillaryMessage::ScmRights(passed) => passed_on.extend(passed),
             RecvAncillaryMessage::ScmCredentials(credentials) => sender = Some(credentials.pid),
             _ => {}
         }
     }
     if sender == Some(daemon) {
-        store.take(&String::from_utf8_lossy(&text[..received.bytes]), descriptors);
+        store.take(&String::from_utf8_lossy(&text[..received.bytes]), passed_on);
     }
     Ok(())
+}
+
+/// Bytes of one entry of the list: `:NUMBER=NAME`.
+fn listed_bytes(name: &str) -> usize {
+    name.len() + 12
 }
 
 impl Store {
@@ -144,7 +167,13 @@ impl Store {
         let value = |key: &str| message.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         let Some(name) = value("FDNAME") else { return };
         if value("FDSTORE") == Some("1") {
-            self.0.extend(descriptors.into_iter().map(|descriptor| (name.to_owned(), descriptor)));
+            let listed: usize = self.0.iter().map(|(kept, _)| listed_bytes(kept)).sum();
+            if listed + listed_bytes(name) <= MOST_LISTED {
+                self.0.extend(descriptors.into_iter().map(|descriptor| (name.to_owned(), descriptor)));
+            } else if !std::mem::replace(&mut self.1, true) {
+                let count = self.0.len();
+                tracing::warn!("{count} descriptors are kept, and there is no room for more: they end with memlogd");
+            }
         } else if value("FDSTOREREMOVE") == Some("1") {
             self.0.retain(|(kept, _)| kept != name);
         }
@@ -166,5 +195,10 @@ mod tests {
         store.take("FDSTOREREMOVE=1\nFDNAME=a", Vec::new());
         store.take("FDSTOREREMOVE=1\nFDNAME=none", Vec::new());
         assert_eq!(store.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+        // Not more than the next process can be told of.
+        for number in 0..MOST_LISTED / 100 {
+            store.take(&format!("FDSTORE=1\nFDNAME={number}{}", "x".repeat(240)), descriptor());
+        }
+        assert!((400..600).contains(&store.0.len()), "{}", store.0.len());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod container;
+pub mod descriptors;
 pub mod docker;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;

@@ -78,7 +78,7 @@ fn writers_notice_nothing_of_a_restart() {
 }
 
 #[test]
-fn a_daemon_that_can_not_start_is_tried_with_pauses_and_the_end_is_the_end() {
+fn a_daemon_that_ends_at_once_is_started_with_pauses_and_the_end_is_the_end() {
     let memlogd = Memlogd::start(&["-fd-holder"]);
     for _ in 0..3 {
         restart(&memlogd.daemon, Signal::KILL, || ());

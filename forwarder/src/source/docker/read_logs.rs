@@ -57,7 +57,8 @@ impl Wanted {
         Self { container, since_ns, until_ns, known: HashMap::new() }
     }
 
-    /// The stream of each of the batch's origins; `None` for those that are not wanted.
+    /// The stream of each of the batch's origins, none of Ringward's own, of which only reports of losses are wanted; `None`
+    /// for those that are not wanted.
     fn streams(&mut self, batch: &Batch) -> Vec<Option<Stream>> {
         if self.known.len() > MAX_ORIGINS {
             self.known.clear();
@@ -66,7 +67,12 @@ impl Wanted {
         let decide = |local| {
             let origin = Origin::decode(batch.origin_bytes(local)).ok()?;
             let is_it = |(key, value): &(String, String)| key == "container" && value == container;
-            (origin.kind == OriginKind::Container && origin.attributes.iter().any(is_it)).then_some(origin.stream)
+            match origin.kind {
+                OriginKind::Container => origin.attributes.iter().any(is_it).then_some(origin.stream),
+                // Of what the ring let go of before it could be shown.
+                OriginKind::Ringward => Some(Stream::None),
+                _ => None,
+            }
         };
         let known = &mut self.known;
         let stream = |local| *known.entry(batch.origin_id(local)).or_insert_with(|| decide(local));
@@ -75,8 +81,12 @@ impl Wanted {
 
     fn stream_of(&self, record: &Record<'_>, streams: &[Option<Stream>]) -> Option<Stream> {
         let is_in_time = (self.since_ns..=self.until_ns).contains(&record.time_ns);
-        let is_line = !record.flags.contains(Flags::LOSS);
-        streams[record.origin as usize].filter(|_| is_in_time && is_line)
+        let stream = streams[record.origin as usize].filter(|_| is_in_time)?;
+        match (stream, record.flags.contains(Flags::LOSS)) {
+            (_, true) => Some(Stream::Stderr),
+            (Stream::None, false) => None,
+            (stream, false) => Some(stream),
+        }
     }
 }
 

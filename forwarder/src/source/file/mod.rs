@@ -30,6 +30,5 @@ pub(super) mod watch;
 
 pub use glob::Glob;
 pub(super) use identity::FileId;
-pub(super) use reader::raise_descriptor_limit;
 pub use reader::{FilesError, FilesHandle, FilesOptions, start};
 pub use selection::{Format, ReadFrom, Selection};

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::follow::{Followed, TURN, Turn};
@@ -25,6 +24,7 @@ use crate::observe::counters::{Counter, Gauge};
 use crate::record::Lost;
 use crate::ring::Ring;
 use crate::source::clock::realtime_ns;
+use crate::source::descriptors;
 use crate::source::output::Output;
 use crate::state::StateDir;
 
@@ -99,7 +99,7 @@ impl FilesHandle {
 /// # Errors
 /// Where inotify can't be had, or threads have run out.
 pub fn start(options: FilesOptions, ring: Arc<Ring>) -> Result<FilesHandle, FilesError> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let counters = Arc::new(FileCounters::default());
     let (stop, stopped) = oneshot::channel();
     let (ready, found) = std::sync::mpsc::sync_channel(1);
@@ -123,12 +123,6 @@ pub fn start(options: FilesOptions, ring: Arc<Ring>) -> Result<FilesHandle, File
     })?;
     let found = found.recv().map_err(|_| io::Error::other("the thread has ended"))??;
     Ok(FilesHandle { stop, thread, counters, found })
-}
-
-/// A descriptor for each file: more than the 1024 that old programs can count to.
-pub(in crate::source) fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 struct Reader {

@@ -23,7 +23,7 @@ use crate::parse::journal::Head;
 use crate::record::{Lost, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::Ring;
 use crate::source::clock::realtime_ns;
-use crate::source::file::raise_descriptor_limit;
+use crate::source::descriptors;
 use crate::source::output::Output;
 use crate::state::StateDir;
 
@@ -97,7 +97,7 @@ impl JournalHandle {
 /// # Errors
 /// Where inotify can't be had, or threads have run out.
 pub fn start(options: JournalOptions, ring: Arc<Ring>) -> Result<JournalHandle, JournalError> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let counters = Arc::new(JournalCounters::default());
     let (stop, stopped) = oneshot::channel();
     let (ready, found) = std::sync::mpsc::sync_channel(1);

@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 use crate::io::fd_store::{FdStore, Kept};
 use crate::io::watch_readable;
 use crate::ring::Ring;
+use crate::source::descriptors;
 use descriptor::{Descriptor, Kind};
 use kept::{Held, Keeper};
 pub use lines::{Cut, LineLimit};
@@ -73,7 +74,7 @@ impl MemlogdHandle {
 /// Where no thread can be had, or no reactor.
 pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<MemlogdHandle> {
     let (store, kept) = FdStore::of_environment();
-    allow_many_files();
+    descriptors::raise_limit();
     // Here and not by the thread: nobody who looks at the ring comes before it.
     ring.append(notes::first("memlogd started"));
     let runtime =
@@ -187,14 +188,5 @@ fn read(
             let name = origin.origin().memlogd_name();
             shared.note(&format!("ERROR: a descriptor of {name:?} is not read: {why}"));
         }
-    }
-}
-
-/// A service has two descriptors here, and the limit that programs start with is often 1024.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
