@@ -323,13 +323,12 @@ fn beside_a_black_hole(input: &Input) {
         let mut ratios: Vec<f64> =
             pairs.iter().map(|(alone, beside)| beside[index].as_secs_f64() / alone[index].as_secs_f64()).collect();
         ratios.sort_by(f64::total_cmp);
-        let least = |of: fn(&([Duration; 2], [Duration; 2])) -> [Duration; 2]| {
-            pairs.iter().map(|pair| of(pair)[index]).min().expect("there are pairs").as_secs_f64()
-        };
+        let alone = pairs.iter().map(|(alone, _)| alone[index]).min().expect("there are pairs");
+        let beside = pairs.iter().map(|(_, beside)| beside[index]).min().expect("there are pairs");
         println!(
             "tcp  beside a black hole: {what} {:+.1} % (median of {PAIRS} pairs), {:+.1} % (best of each)   bar: 2 %",
             100.0 * (ratios[PAIRS / 2] - 1.0),
-            100.0 * (least(|pair| pair.1) / least(|pair| pair.0) - 1.0),
+            100.0 * (beside.as_secs_f64() / alone.as_secs_f64() - 1.0),
         );
     }
 }

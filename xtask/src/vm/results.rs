@@ -1,6 +1,7 @@
 //! What a boot printed, as a table for people and a row for the summary.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::plan::{Boot, Lockdown};
 use super::qemu::Ended;
@@ -70,7 +71,8 @@ pub fn row(boot: &Boot, ended: &Ended) -> Row {
     if ended.timed_out {
         fail(&mut row, format!("failed: the machine did not end in time; its console: {console}"));
     } else if !ended.lines.iter().any(|line| line == "END") {
-        fail(&mut row, format!("failed: the machine ended before its tests did; its console: {console}"));
+        let last = last_words(&ended.console);
+        fail(&mut row, format!("failed: the machine ended before its tests did; its console: {console}{last}"));
     }
     for rung in &boot.rungs {
         if !outcomes.iter().any(|outcome| outcome.rung == rung) {
@@ -78,6 +80,15 @@ pub fn row(boot: &Boot, ended: &Ended) -> Row {
         }
     }
     row
+}
+
+/// Why the kernel died, where it says so: the console itself is seldom at hand where CI ran.
+fn last_words(console: &Path) -> String {
+    const SAYS_WHY: [&str; 5] = ["Oops", "BUG", "RIP: 0010:", "Kernel panic", "vm-init: "];
+    let text = std::fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let words: Vec<_> = text.lines().filter(|line| SAYS_WHY.iter().any(|word| line.contains(word))).collect();
+    words[words.len().saturating_sub(6)..].iter().map(|line| format!("\n        {line}")).collect()
 }
 
 fn fail(row: &mut Row, note: String) {
