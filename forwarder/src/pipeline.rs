@@ -5,6 +5,7 @@
 //! those who look at the ring, `io` carries all destinations, the main thread waits for signals and saves checkpoints.
 //! Between them are the ring and channels; nothing is polled while nothing happens.
 
+mod captured;
 pub mod memlogd;
 mod sources;
 mod viewing;
@@ -33,6 +34,7 @@ use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
 use crate::view::EntryFormat;
 use crate::view::query::QueryOptions;
+use captured::CapturedUntil;
 use memlogd::{BoundSocket, Memlogd, MemlogdOptions};
 use sources::Sources;
 use viewing::Viewing;
@@ -43,10 +45,6 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const QUEUE_BYTES: usize = 16 << 20;
 /// Said when a second signal ends the drain.
 const AT_ONCE: &str = "ended at once by a second signal; what was not delivered by then is lost";
-/// Under what the state keeps the time up to which container output has been captured, ns since the epoch.
-const OUTPUT: &str = "(container output)";
-const CAPTURED_UNTIL: &str = "until";
-
 /// What a run that ended in order leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
@@ -89,14 +87,14 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let checkpoints = Checkpoints {
         ring: Arc::clone(&ring),
         state,
-        captured_until: sources.captured_until(),
+        captured: CapturedUntil::new(sources.captured_until()),
         failing: Cell::new(false),
     };
     let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
-            let clients = sources.stop();
+            let clients = sources.stop(checkpoints.state.as_ref());
             // Who follows comes again when it is sent away: that must not be to this run.
             viewing.close();
             ring.close();
@@ -104,7 +102,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
                 clients.stop();
             }
             let drained = destinations.drain(Instant::now() + config.shutdown_timeout, &mut signals);
-            checkpoints.save();
+            checkpoints.save_last();
             drained?
         }
     };
@@ -210,8 +208,7 @@ fn wait(
 struct Checkpoints {
     ring: Arc<Ring>,
     state: Option<StateDir>,
-    /// Up to when container output has been captured, where it is.
-    captured_until: Box<dyn Fn() -> Option<u64>>,
+    captured: CapturedUntil,
     /// Whether saving failed the last time; said once.
     failing: Cell<bool>,
 }
@@ -234,12 +231,17 @@ impl Checkpoints {
         }
     }
 
+    /// At the end of the program.
+    fn save_last(&self) {
+        if let Some(state) = &self.state {
+            self.captured.note_all(state);
+        }
+        self.save();
+    }
+
     fn save(&self) {
         let Some(state) = &self.state else { return };
-        // Lines of a container's log file that are older than this need not be read from there after a restart.
-        if let Some(until) = (self.captured_until)() {
-            state.advance(OUTPUT, CAPTURED_UNTIL, until);
-        }
+        self.captured.note(&self.ring, state);
         state.set_next_sequence(self.ring.next_sequence());
         match (state.flush(), self.failing.get()) {
             (Err(error), false) => tracing::error!("checkpoints can't be saved, and are tried again: {error}"),

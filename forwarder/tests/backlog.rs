@@ -10,8 +10,11 @@ mod host {
     pub use crate::harness::process::output as run;
 }
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use harness::containerd::Containerd;
 use harness::docker::Docker;
@@ -170,7 +173,7 @@ fn docker_on_a_terminal() {
     ringward.stop();
 }
 
-/// A second Ringward goes on where the first one ended, from the log file.
+/// One Ringward goes on where the one before ended, from the log file.
 #[test]
 fn docker_while_ringward_is_restarted() {
     let Some(_machine) = Machine::claim() else { return };
@@ -178,26 +181,79 @@ fn docker_while_ringward_is_restarted() {
     let printing = docker_prints(&docker, "restarted", BUSY, &[]);
     let receiver = Receiver::tcp().unwrap();
     let arguments = ["--to", &receiver.url(), "--no-kernel"];
-    let first = Ringward::start(&arguments);
-    printing.wait_for(printing.logged() + 300);
-    let (_, state) = first.stop_keeping_state();
-    printing.wait_for(printing.logged() + 300);
-    let second = Ringward::start_in(state, &arguments);
+    let mut ringward = Ringward::start(&arguments);
+    for _ in 0..3 {
+        printing.wait_for(printing.logged() + 300);
+        let (_, state) = ringward.stop_keeping_state();
+        printing.wait_for(printing.logged() + 300);
+        ringward = Ringward::start_in(state, &arguments);
+    }
     printing.wait_for(printing.logged() + 300);
     let count = printing.end();
-    receiver.wait(PATIENCE, |records| of(records, "restarted").last() == lines(count).last());
-    second.stop();
+    exactly_once(&receiver, "restarted", count, &ringward.log());
+    ringward.stop();
     assert!(receiver.wait_closed(PATIENCE));
-    let mut seen = receiver.with(|records| of(records, "restarted"));
-    // What the first one captured and Docker stamped after it had ended comes twice: some milliseconds of output.
-    let total = seen.len();
-    seen.dedup();
-    let numbers = |line: &String| line.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok());
-    let mut sorted = seen.iter().filter_map(numbers).collect::<Vec<_>>();
-    sorted.sort_unstable();
-    sorted.dedup();
-    assert_eq!(sorted, (0..count).collect::<Vec<_>>(), "some line is missing");
-    assert!(total - count <= 20, "{} of {count} lines came twice", total - count);
+    exactly_once(&receiver, "restarted", count, &[]);
+}
+
+/// What was captured and not delivered is in the log file, too.
+#[test]
+fn docker_while_ringward_is_killed() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "killed", BUSY, &[]);
+    let receiver = Receiver::tcp().unwrap();
+    let arguments = ["--to", &receiver.url(), "--no-kernel"];
+    let mut ringward = Ringward::start(&arguments);
+    for _ in 0..3 {
+        printing.wait_for(printing.logged() + 300);
+        let state = ringward.kill();
+        ringward = Ringward::start_in(state, &arguments);
+    }
+    let count = printing.end();
+    let distinct = |records: &[Record]| of(records, "killed").into_iter().collect::<BTreeSet<_>>();
+    receiver.wait(PATIENCE, |records| distinct(records).len() >= count);
+    let seen = receiver.with(|records| distinct(records));
+    assert_eq!(seen, lines(count).into_iter().collect(), "log:\n{}", ringward.log().join("\n"));
+    ringward.stop();
+}
+
+/// Thousands of lines at once, again and again, through a ring that holds a fraction of them.
+const FLOOD: &str = "n=0; while [ $n -lt 3000 ]; do print; n=$((n+1)); done; sleep 0.1";
+
+/// The ring in the kernel is too small, and Ringward is restarted: the log file fills every gap.
+#[test]
+fn docker_that_floods() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "flood", FLOOD, &[]);
+    let folder = harness::folder();
+    let configuration = folder.path().join("small.yaml");
+    std::fs::write(&configuration, "capture: { ring_bytes: 256KiB, hold: 64KiB }\n").unwrap();
+    let receiver = Receiver::tcp().unwrap();
+    let configuration = configuration.display().to_string();
+    let arguments = ["--config", &configuration, "--to", &receiver.url(), "--no-kernel"];
+    let mut ringward = Ringward::start(&arguments);
+    for _ in 0..2 {
+        printing.wait_for(printing.logged() + 20_000);
+        let (_, state) = ringward.stop_keeping_state();
+        printing.wait_for(printing.logged() + 3_000);
+        ringward = Ringward::start_in(state, &arguments);
+    }
+    // A reader that can't run while much is printed is what makes gaps.
+    for _ in 0..5 {
+        let logged = printing.logged();
+        ringward.pause();
+        printing.wait_for(logged + 30_000);
+        ringward.signal(Signal::CONT);
+    }
+    let count = printing.end();
+    exactly_once(&receiver, "flood", count, &ringward.log());
+    let log = ringward.stop().log;
+    assert!(receiver.wait_closed(PATIENCE));
+    assert!(log.iter().any(|line| line.contains("from log files, 0 bytes lost")), "{}", log.join("\n"));
+    assert!(!log.iter().any(|line| line.contains(", 0 bytes from log files")), "nothing was missed");
+    exactly_once(&receiver, "flood", count, &[]);
 }
 
 /// As a kubelet would have it: a pod, and the container's log file in the pod's folder.

@@ -78,6 +78,15 @@ words! {
 }
 
 words! {
+    /// Where the output of containers comes from.
+    pub enum CaptureFrom {
+        Auto = "auto",
+        Ebpf = "ebpf",
+        File = "file",
+    }
+}
+
+words! {
     /// What a captured line is taken for.
     pub enum CaptureParse {
         Talos = "talos",

@@ -42,8 +42,8 @@ pub use error::{Place, Problem, Problems};
 pub use host::Host;
 pub use overrides::Overrides;
 pub use raw::{
-    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    CaptureFrom, CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice,
+    JournalNames, ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
 };
 pub use resolve::Environment;
 pub use resolved::{

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 pub use super::choices::{
-    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    CaptureFrom, CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice,
+    JournalNames, ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
 };
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
@@ -85,6 +85,12 @@ document! {
 document! {
     /// Capture of what containers and chosen processes write to their standard output and error.
     pub struct Capture {
+        /// Where the output of containers comes from. `auto`: as it is written, by eBPF; what that has missed, because
+        /// Ringward was not running or a ring was full, comes from the container's log file (CRI, Docker, Podman's
+        /// `k8s-file`), in its place and once. `ebpf`: log files are not looked at. `file`: only from log files, in
+        /// `/var/log/pods` and `/var/lib/docker/containers`; nothing is loaded into the kernel.
+        from: CaptureFrom = "auto",
+
         /// The kernel hook. `auto` takes the first that this kernel allows, in the order in which they are listed here;
         /// naming one makes it an error if it can't be had. `ringward doctor` says which would be chosen.
         hook: HookChoice = "auto",

@@ -194,6 +194,7 @@ impl Check<'_> {
             max_write: self.bytes(&raw.max_write(), 4 * KIB, MIB),
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
+            from: raw.from().value,
             parse: raw.parse().value,
             containers: raw.containers().value,
             exclude: items(raw.exclude.as_ref(), Clone::clone),

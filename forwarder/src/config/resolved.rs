@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::raw::{
-    CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    CaptureFrom, CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice,
+    JournalNames, ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
 };
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
@@ -58,6 +58,7 @@ pub struct CaptureConfig {
     pub idle_flush: Duration,
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
+    pub from: CaptureFrom,
     pub parse: CaptureParse,
     pub containers: bool,
     pub exclude: Vec<NamePattern>,

@@ -68,6 +68,7 @@ fn everything_can_be_said() {
             max_write: 64 << 10,
             idle_flush: Duration::from_secs(2),
             max_line: 2 << 10,
+            from: CaptureFrom::Ebpf,
             parse: CaptureParse::Talos,
             containers: false,
             exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::captured::Captured;
+#[cfg(feature = "ebpf")]
+use super::captured::{captured_before, set_stream_ends, take_stream_ends};
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, JournalConfig, JournalNames, KernelConfig,
-    ListenConfig, ListenEndpoint, ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
+    CaptureConfig, CaptureFrom, FacilityChoice, FileFormat, FilesConfig, HookChoice, JournalConfig, JournalNames,
+    KernelConfig, ListenConfig, ListenEndpoint, ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
 };
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
@@ -169,7 +172,7 @@ impl Sources {
         state: Option<&StateDir>,
     ) -> anyhow::Result<Option<ConsoleTexts>> {
         use crate::source::container::Proc;
-        use crate::source::ebpf::containers::{self, ContainerNames};
+        use crate::source::ebpf::containers::{self, ContainerNames, LogUse};
         use crate::source::ebpf::load::{LoadOptions, load};
         use crate::source::ebpf::reader::{self, ReaderOptions};
         use crate::source::ebpf::stream::StreamLimits;
@@ -211,12 +214,18 @@ impl Sources {
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
         let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse: captured_kind(config.parse) };
         let proc = Proc::new("/proc");
-        let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
+        let fill = config.from == CaptureFrom::Auto;
+        let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone(), fill));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
         if config.containers {
-            let backlog = config.backlog.then(|| captured_before(state));
-            let running = containers::add_running(&handle, &proc, &config.exclude, backlog);
+            let logs = LogUse {
+                backlog: config.backlog && fill,
+                fill,
+                from_ns: captured_before(state),
+                ends: take_stream_ends(state),
+            };
+            let running = containers::add_running(&handle, &proc, &config.exclude, &logs);
             tracing::info!("{running} containers run already");
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
@@ -250,22 +259,23 @@ impl Sources {
         format!("capturing {}", self.parts.join(" and "))
     }
 
+    /// What container output is in the ring, where it is captured: ns since the epoch, and the ring's sequence.
     #[cfg(feature = "ebpf")]
-    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<Captured>> {
         let counters = self.capture.as_ref().map(|capture| Arc::clone(&capture.counters));
         Box::new(move || {
-            let until = counters.as_ref()?.until_ns.load(std::sync::atomic::Ordering::Relaxed);
-            u64::try_from(until).ok()
+            let until = *counters.as_ref()?.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Some((u64::try_from(until.ns).ok()?, until.sequence))
         })
     }
 
     #[cfg(not(feature = "ebpf"))]
-    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<u64>> {
+    pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<Captured>> {
         Box::new(|| None)
     }
 
     /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
-    pub(super) fn stop(self) -> Option<Clients> {
+    pub(super) fn stop(self, state: Option<&StateDir>) -> Option<Clients> {
         if let Some(files) = self.files {
             let counters = Arc::clone(&files.counters);
             files.stop();
@@ -278,7 +288,9 @@ impl Sources {
         }
         #[cfg(feature = "ebpf")]
         if let Some(capture) = self.capture {
-            capture.stop();
+            let counters = Arc::clone(&capture.counters);
+            set_stream_ends(state, capture.stop());
+            tracing::info!("container output: {counters}");
         }
         if let Some(kmsg) = self.kmsg {
             kmsg.stop();
@@ -375,16 +387,6 @@ fn selection(config: &FilesConfig) -> Selection {
 
 /// Texts of the console tracepoint on their way to the kernel log's thread: CLOCK_MONOTONIC in ns, text.
 type ConsoleTexts = crossbeam::channel::Receiver<(u64, Vec<u8>)>;
-
-/// When an earlier run captured last, ns since the epoch; 0 where there was none, or the clock has been set back since.
-#[cfg(feature = "ebpf")]
-fn captured_before(state: Option<&StateDir>) -> i64 {
-    use super::{CAPTURED_UNTIL, OUTPUT};
-
-    let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
-    let until = i64::try_from(until).unwrap_or(0);
-    if until <= crate::source::clock::realtime_ns() { until } else { 0 }
-}
 
 #[cfg(feature = "ebpf")]
 fn forced_hook(choice: HookChoice) -> Option<crate::source::ebpf::hook::Hook> {

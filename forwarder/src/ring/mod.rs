@@ -221,6 +221,14 @@ impl Ring {
         Some(FastestReader { next_sequence, lag_bytes: unread.map(|entry| entry.batch.capacity()).sum() })
     }
 
+    /// Everything below this sequence has been acknowledged by all readers that set a pace, or was let go.
+    pub fn acknowledged_below(&self) -> u64 {
+        let state = self.lock();
+        let oldest = state.batches.front().map_or(state.next_sequence, |entry| entry.sequence);
+        let pacing = state.readers.values().filter(|reader| reader.sets_pace);
+        pacing.map(|reader| reader.acknowledged_below).min().unwrap_or(state.next_sequence).max(oldest)
+    }
+
     pub fn limits(&self) -> RingLimits {
         self.limits
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  state.json   next ring sequence, boot id, per destination: position per source,
-//!              how to know files again, how far journal files were read
+//!              how to know files again, how far journal files were read, where captured streams ended
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -11,6 +11,7 @@
 //! reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
 //! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
 
+mod captured;
 mod files;
 mod journals;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use tokio::sync::futures::Notified;
 use crate::ring::Checkpoint;
 use crate::sys::files as durable;
 
+pub use self::captured::StreamEnd;
 pub use self::files::FileMark;
 pub use self::journals::{JournalEntry, JournalMark};
 
@@ -84,6 +86,9 @@ struct Stored {
     /// The same of journal files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     journals: BTreeMap<String, JournalMark>,
+    /// By container and stream.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    captured: BTreeMap<String, StreamEnd>,
 }
 
 impl StateDir {

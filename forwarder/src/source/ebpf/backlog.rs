@@ -5,12 +5,13 @@
 //! that has captured nothing has the whole file, which is believed when a second look says the same. Where the content
 //! says nothing (too short, repeated) after some attempts, the first place that fits is taken.
 //!
-//! What an earlier run of the program has captured is told by time: a line is stamped a moment after it is written, so
-//! one that was stamped before that run's last look at the rings is not backlog. One that it captured and that was not
-//! stamped yet comes twice: better than not at all.
+//! Where an earlier run of the program that ended in order has handed on a stream to its last byte, what follows these
+//! bytes in the file is backlog. Where it did not end in order, time tells: a line is stamped a moment after it is
+//! written, so one that was stamped before that run's oldest record that was still to be delivered is not backlog. One
+//! that was delivered and not stamped yet comes twice: better than not at all.
 //!
-//! Limits: the newest [`MAX_FILE`] bytes of a file and [`MAX_BACKLOG`] of a stream; rotated files are not read. One
-//! file is looked at at a time, so that many containers with long logs need the memory of one.
+//! Limits: the newest [`MAX_FILE`] bytes of a file and those that it was rotated to, and [`MAX_BACKLOG`] of a stream.
+//! One file is looked at at a time, so that many containers with long logs need the memory of one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,11 +20,11 @@ use std::time::{Duration, Instant};
 use crate::record::Stream;
 use crate::source::container::{LogFile, LogFormat};
 use crate::source::logfile::overlap::{docker_view, find_overlap, first_fit};
-use crate::source::logfile::{ReadError, Reader};
+use crate::source::logfile::{Anchor, Pieces, ReadError, Series};
 
 /// Bytes of captured output that are looked for in the file.
 pub(super) const HEAD_BYTES: usize = 64 << 10;
-/// Bytes of a file that are read: a stream's backlog with its stamps, escapes and the other stream's lines.
+/// Bytes of files that are read: a stream's backlog with its stamps, escapes and the other stream's lines.
 const MAX_FILE: u64 = 128 << 20;
 /// Bytes of a stream that are taken from its file.
 const MAX_BACKLOG: usize = 16 << 20;
@@ -56,6 +57,8 @@ pub struct BacklogLog {
     pub stream: Stream,
     /// What was stamped before this time has been captured by an earlier run of the program; 0: there was none.
     pub from_ns: i64,
+    /// What an earlier run handed on last of the stream, where it ended in order.
+    pub resume: Option<Anchor>,
     /// A time before capture of the stream began, ns since the epoch.
     pub attached_ns: i64,
 }
@@ -72,35 +75,6 @@ pub(super) struct BacklogQuestion {
     /// The first bytes that were captured, as far as they have no gap.
     pub(super) head: Vec<u8>,
     pub(super) is_last_attempt: bool,
-}
-
-/// Bytes with their times, in order. Without an allocation for each line: those of a long log need more than its text.
-#[derive(Default)]
-pub(super) struct Pieces {
-    bytes: Vec<u8>,
-    /// The time and length of each.
-    lines: Vec<(i64, usize)>,
-}
-
-impl Pieces {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &[u8])> {
-        let mut rest = self.bytes.as_slice();
-        self.lines.iter().map_while(move |(time_ns, length)| {
-            let (line, after) = rest.split_at((*length).min(rest.len()));
-            rest = after;
-            (!line.is_empty()).then_some((*time_ns, line))
-        })
-    }
-
-    /// Bytes in front of the first piece that is not older than `end`.
-    fn before(&self, end: i64) -> usize {
-        self.lines.iter().take_while(|(time, _)| *time < end).map(|(_, length)| length).sum()
-    }
-
-    fn prefix(mut self, length: usize) -> Self {
-        self.bytes.truncate(length);
-        self
-    }
 }
 
 pub(super) enum Backlog {
@@ -123,12 +97,12 @@ pub(super) fn find(question: &BacklogQuestion) -> Backlog {
         }
     };
     let Some(first_ns) = question.first_ns else {
-        let length = pieces.bytes.len();
+        let length = pieces.bytes().len();
         let is_believed = question.silent == Some(length) || question.is_last_attempt;
         return Backlog::Silent(length, is_believed.then_some(pieces));
     };
     let certain = pieces.before(log.attached_ns);
-    let payload = &pieces.bytes[certain..];
+    let payload = &pieces.bytes()[certain..];
     let head = match log.file.format {
         LogFormat::DockerJson => docker_view(&question.head),
         LogFormat::Cri | LogFormat::K8sFile => question.head.as_slice().into(),
@@ -146,13 +120,11 @@ pub(super) fn find(question: &BacklogQuestion) -> Backlog {
 }
 
 fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
-    let path = &log.file.path;
-    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let mut reader = Reader::open_near(path, log.file.format, length.saturating_sub(MAX_FILE))?;
-    let mut bytes: VecDeque<u8> = VecDeque::with_capacity(MAX_BACKLOG.min(usize::try_from(length).unwrap_or(0)));
-    let mut lines: VecDeque<(i64, usize)> = VecDeque::new();
-    while let Some(mut chunk) = reader.next_chunk()? {
-        if (log.stream != Stream::Tty && chunk.stream != log.stream) || chunk.time_ns < log.from_ns {
+    let since_ns = log.resume.as_ref().map_or(log.from_ns, |resume| resume.from_ns);
+    let mut series = Series::open(&log.file, since_ns, MAX_FILE)?;
+    let (mut bytes, mut lines) = (VecDeque::new(), VecDeque::<(i64, usize)>::new());
+    while let Some(mut chunk) = series.next_chunk()? {
+        if (log.stream != Stream::Tty && chunk.stream != log.stream) || chunk.time_ns < since_ns {
             continue;
         }
         if log.stream == Stream::Tty && chunk.payload.ends_with(b"\r\n") {
@@ -168,7 +140,13 @@ fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
         bytes.extend(&chunk.payload);
         lines.push_back((chunk.time_ns, chunk.payload.len()));
     }
-    Ok(Pieces { bytes: bytes.into(), lines: lines.into() })
+    let pieces = Pieces::new(bytes.into(), lines.into());
+    let Some(resume) = &log.resume else { return Ok(pieces) };
+    Ok(match resume.end_in(&pieces, true) {
+        Some(end) => pieces.after(end),
+        // Rotated away, or made differently: by time.
+        None => pieces.after(pieces.before(log.from_ns)),
+    })
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl Case {
                 file: LogFile { path, format: LogFormat::Cri },
                 stream: self.stream,
                 from_ns: self.from_s * SECOND,
+                resume: None,
                 attached_ns: 5 * SECOND,
             },
             first_ns: self.first_s.map(|second| second * SECOND),
@@ -100,8 +101,8 @@ fn the_newest_of_a_long_log_is_kept_within_the_bound() {
     let line = |second: usize| format!("1970-01-01T00:00:{:02}Z stdout F {second:06}{text}\n", second / 100);
     std::fs::write(&path, (0..2000).map(line).collect::<String>()).unwrap();
     let file = LogFile { path, format: LogFormat::Cri };
-    let pieces = read(&BacklogLog { file, stream: Stream::Stdout, from_ns: 0, attached_ns: 0 }).unwrap();
-    assert_eq!(pieces.bytes.len(), MAX_BACKLOG / 10_007 * 10_007);
+    let pieces = read(&BacklogLog { file, stream: Stream::Stdout, from_ns: 0, resume: None, attached_ns: 0 }).unwrap();
+    assert_eq!(pieces.bytes().len(), MAX_BACKLOG / 10_007 * 10_007);
     assert!(pieces.iter().last().unwrap().1.starts_with(b"001999"));
     assert_eq!(pieces.before(15 * SECOND), (1500 - (2000 - MAX_BACKLOG / 10_007)) * 10_007);
     assert_eq!(pieces.prefix(10_008).iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>(), [10_007, 1]);

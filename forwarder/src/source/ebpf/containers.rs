@@ -1,32 +1,35 @@
 //! Whose a captured pipe is: containers by their runtime's files, other programs by what the user selected.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use forwarder_common::{ExecRecord, PipeKey};
 
 use super::backlog::BacklogLog;
-use super::names::Names;
-use super::reader::ReaderHandle;
+use super::fill::ContainerLog;
+use super::names::{Known, Names};
+use super::reader::{Added, ReaderHandle};
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
 use crate::source::container::select::{self, SelectError, Selected};
 use crate::source::container::{ContainerIdentity, ExecEvent, NamePattern, Named, Namer, Proc, StdioIdentity};
+use crate::source::logfile::Anchor;
 
 /// Names containers for the reader.
 pub struct ContainerNames {
     namer: Namer,
     proc: Proc,
     exclude: Vec<NamePattern>,
+    fill: bool,
 }
 
 impl ContainerNames {
-    /// `exclude`: containers that are not captured.
-    pub fn new(proc: Proc, exclude: Vec<NamePattern>) -> Self {
-        Self { namer: Namer::new(proc.clone()), proc, exclude }
+    /// `exclude`: containers that are not captured. `fill`: gaps are filled from the containers' log files.
+    pub fn new(proc: Proc, exclude: Vec<NamePattern>, fill: bool) -> Self {
+        Self { namer: Namer::new(proc.clone()), proc, exclude, fill }
     }
 }
 
 impl Names for ContainerNames {
-    fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]> {
+    fn name(&mut self, exec: &ExecRecord) -> Option<Known> {
         let event = ExecEvent {
             pid: exec.process,
             parent: exec.parent,
@@ -43,9 +46,10 @@ impl Names for ContainerNames {
             Named::Container(identity) => {
                 tracing::debug!(container = identity.name, id = identity.id, pid = exec.process, "captured");
                 let streams = [(Stream::Stdout, exec.is_tty[0]), (Stream::Stderr, exec.is_tty[1])];
-                Some(streams.map(|(stream, is_tty)| {
+                let origins = streams.map(|(stream, is_tty)| {
                     OriginHandle::new(identity.origin(if is_tty == 1 { Stream::Tty } else { stream }))
-                }))
+                });
+                Some(Known { origins, log: log_of(&identity).filter(|_| self.fill) })
             }
             Named::NotContainer(reason) => {
                 tracing::debug!(pid = exec.process, "not captured: {reason}");
@@ -60,10 +64,31 @@ impl Names for ContainerNames {
     }
 }
 
+fn log_of(identity: &ContainerIdentity) -> Option<ContainerLog> {
+    Some(ContainerLog { container: identity.id.clone(), file: identity.log.clone()? })
+}
+
+/// How log files are used besides the capture.
+#[derive(Default)]
+pub struct LogUse {
+    /// What was printed before Ringward started comes from them.
+    pub backlog: bool,
+    /// What the capture has missed comes from them.
+    pub fill: bool,
+    /// What was stamped before this time has been delivered by an earlier run, ns since the epoch; 0: there was none.
+    pub from_ns: i64,
+    /// Where an earlier run has ended, by [`stream_key`].
+    pub ends: HashMap<String, Anchor>,
+}
+
+/// Under what the end of a stream is kept for the next run.
+pub(super) fn stream_key(container: &str, stream: Stream) -> String {
+    format!("{container}/{}", stream.name().unwrap_or_default())
+}
+
 /// Adds the containers that run already. Called when the programs are attached, so that none is missed in between.
-/// With `backlog`, what they printed before comes from their log files, from that time on (ns since the epoch).
 /// Returns their number.
-pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], backlog: Option<i64>) -> usize {
+pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], logs: &LogUse) -> usize {
     let own = own_streams(proc);
     let mut running = Namer::new(proc.clone()).scan_running();
     running.retain(|container| {
@@ -72,16 +97,22 @@ pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], 
     for container in &running {
         let identity = &container.identity;
         tracing::debug!(container = identity.name, id = identity.id, pid = container.init, "runs already");
-        let log = identity.log.as_ref();
+        let log = log_of(identity);
         for (stream, identity) in container.stdio.iter().filter(|(_, identity)| !own.contains(identity)) {
-            let log = log.zip(backlog).map(|(file, from_ns)| BacklogLog {
-                file: file.clone(),
+            let before = log.as_ref().filter(|_| logs.backlog).map(|log| BacklogLog {
+                file: log.file.clone(),
                 stream: *stream,
-                from_ns,
+                from_ns: logs.from_ns,
+                resume: logs.ends.get(&stream_key(&log.container, *stream)).cloned(),
                 attached_ns: 0,
             });
-            let origin = OriginHandle::new(container.identity.origin(*stream));
-            reader.add(key_of(identity), origin, Some(container.init), log);
+            let added = Added {
+                origin: OriginHandle::new(container.identity.origin(*stream)),
+                process: Some(container.init),
+                before,
+                log: log.clone().filter(|_| logs.fill),
+            };
+            reader.add(key_of(identity), added);
         }
     }
     running.len()
@@ -124,7 +155,8 @@ pub fn add_selected(
                 continue;
             }
             let origin = Origin { stream: *stream, ..Origin::new(OriginKind::Process, process.name.clone()) };
-            reader.add(key_of(identity), OriginHandle::new(origin), Some(process.pid), None);
+            let origin = OriginHandle::new(origin);
+            reader.add(key_of(identity), Added { origin, process: Some(process.pid), before: None, log: None });
             added += 1;
         }
     }

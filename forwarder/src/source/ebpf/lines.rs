@@ -18,13 +18,14 @@ pub(super) struct CapturedLines {
     kind: LineKind,
     echoes: EchoWatch,
     ringward: OriginHandle,
+    ring: Arc<Ring>,
     counters: Arc<CaptureCounters>,
 }
 
 impl CapturedLines {
     pub(super) fn new(ring: Arc<Ring>, kind: LineKind, counters: Arc<CaptureCounters>) -> Self {
         let ringward = OriginHandle::new(Origin::new(OriginKind::Ringward, "ringward"));
-        Self { lines: Lines::new(ring), kind, echoes: EchoWatch::default(), ringward, counters }
+        Self { lines: Lines::new(Arc::clone(&ring)), ring, kind, echoes: EchoWatch::default(), ringward, counters }
     }
 
     pub(super) fn push(&mut self, origin: &OriginHandle, framed: Framed<'_>) {
@@ -61,8 +62,9 @@ impl CapturedLines {
         self.lines.output.push(&self.ringward, meta, text.as_bytes());
     }
 
-    /// Hands over what there is.
-    pub(super) fn seal(&mut self) {
+    /// Hands over what there is. Returns the sequence of the ring's next batch.
+    pub(super) fn seal(&mut self) -> u64 {
         self.lines.output.seal();
+        self.ring.next_sequence()
     }
 }

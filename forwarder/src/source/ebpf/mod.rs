@@ -11,6 +11,7 @@ pub mod backlog;
 pub mod btf;
 pub mod containers;
 mod echo;
+mod fill;
 mod hold_back;
 pub mod hook;
 mod lines;

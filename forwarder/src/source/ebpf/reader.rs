@@ -11,9 +11,10 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
@@ -22,6 +23,7 @@ use forwarder_common::{MISSED_KINDS, PipeKey, Target};
 use rustix::event::epoll;
 
 use super::backlog::{BacklogLog, Pending};
+use super::fill::ContainerLog;
 use super::hold_back::HoldBack;
 use super::lines::CapturedLines;
 use super::load::Capture;
@@ -33,6 +35,7 @@ use crate::record::OriginHandle;
 use crate::ring::Ring;
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
+use crate::source::logfile::Anchor;
 use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
@@ -68,8 +71,10 @@ pub struct ReaderOptions {
 pub struct CaptureCounters {
     /// Chunks taken from the rings.
     pub chunks: AtomicU64,
-    /// Bytes of container output that came through.
+    /// Bytes of container output that came through, without their newlines.
     pub bytes: AtomicU64,
+    /// What came from log files because the capture had missed it; among the above, here with newlines.
+    pub filled_bytes: AtomicU64,
     /// Bytes reported lost.
     pub lost_bytes: AtomicU64,
     /// Times that the reader was woken.
@@ -78,18 +83,46 @@ pub struct CaptureCounters {
     pub skipped_runs: AtomicU64,
     /// Pipes and terminals that are captured now.
     pub targets: AtomicU64,
-    /// What was written before this time, ns since the epoch, has been taken from the rings.
-    pub until_ns: AtomicI64,
+    /// What has been handed on.
+    pub until: Mutex<Until>,
+}
+
+impl fmt::Display for CaptureCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [bytes, filled, lost] =
+            [&self.bytes, &self.filled_bytes, &self.lost_bytes].map(|counter| counter.load(Ordering::Relaxed));
+        write!(f, "{bytes} bytes, {filled} bytes from log files, {lost} bytes lost")
+    }
+}
+
+/// What was written before `ns`, since the epoch, is in the ring in memory, in batches before `sequence`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Until {
+    pub ns: i64,
+    pub sequence: u64,
 }
 
 /// A text that the kernel printed, with CLOCK_MONOTONIC in ns.
 pub type ConsoleText = (u64, Vec<u8>);
 
+/// What is known of a pipe or terminal that was there before.
+pub struct Added {
+    pub origin: OriginHandle,
+    /// Its end ends the stream.
+    pub process: Option<u32>,
+    /// Where what was written before is.
+    pub before: Option<BacklogLog>,
+    /// Where gaps are filled from.
+    pub log: Option<ContainerLog>,
+}
+
+/// The last bytes that were handed on, of streams that the next run can find in their log files.
+pub type StreamEnds = HashMap<String, Anchor>;
+
 /// What the rest of the program asks of the reader.
 pub enum Control {
-    /// Capture this pipe or terminal from now on. `process`: its end ends the stream. `log`: what was written
-    /// before is in this file.
-    Add { key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog> },
+    /// Capture this pipe or terminal from now on.
+    Add(PipeKey, Added),
     /// What runs already has been added. Answer when everything that was ordered before is done.
     Confirm(Sender<()>),
     /// Hand on what there is and end.
@@ -100,13 +133,13 @@ pub enum Control {
 pub struct ReaderHandle {
     control: Sender<Control>,
     wake: Arc<OwnedFd>,
-    thread: std::thread::JoinHandle<()>,
+    thread: std::thread::JoinHandle<StreamEnds>,
     pub counters: Arc<CaptureCounters>,
 }
 
 impl ReaderHandle {
-    pub fn add(&self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
-        self.tell(Control::Add { key, origin, process, log });
+    pub fn add(&self, key: PipeKey, added: Added) {
+        self.tell(Control::Add(key, added));
     }
 
     /// What runs already has been added: waits until it is captured. The namer's names are used from then on.
@@ -116,10 +149,10 @@ impl ReaderHandle {
         let _ = confirmed.recv();
     }
 
-    /// Waits until everything captured so far is in the ring, then detaches the programs.
-    pub fn stop(self) {
+    /// Waits until everything captured so far is in the ring, then detaches the programs. Says where the streams ended.
+    pub fn stop(self) -> StreamEnds {
         self.tell(Control::Stop);
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or_default()
     }
 
     fn tell(&self, what: Control) {
@@ -164,6 +197,7 @@ pub fn start(
             clock: WallClock::now(),
             lines: CapturedLines::new(ring, options.parse, Arc::clone(&counters)),
             streams: HashMap::new(),
+            ended: HashMap::new(),
             processes: HashMap::new(),
             to_watch: Vec::new(),
             early_names: Some(Vec::new()),
@@ -186,7 +220,7 @@ pub fn start(
     let thread = std::thread::Builder::new().name("capture".into()).spawn(move || {
         // A reader that is late loses records; where this is not allowed it is a wish.
         let _ = rustix::process::setpriority_process(None, -10);
-        reader.run();
+        reader.run()
     })?;
     Ok(ReaderHandle { control, wake, thread, counters })
 }
@@ -218,7 +252,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(&mut self) {
+    fn run(&mut self) -> StreamEnds {
         let mut last_account = Instant::now();
         let mut busy_since_account = false;
         let mut next_sleep = Some(SHORT_SLEEP);
@@ -235,10 +269,9 @@ impl Reader {
                 last_account = Instant::now();
                 busy_since_account = false;
             }
-            self.state.lines.seal();
+            self.state.hand_over();
             if stop {
-                self.finish();
-                return;
+                return self.finish();
             }
             if found {
                 next_sleep = Some(SHORT_SLEEP);
@@ -317,7 +350,6 @@ impl Reader {
         if is_done {
             self.state.round += 1;
             self.state.emptied_ns = look.begun_ns;
-            self.state.counters.until_ns.store(look.begun_ns, Ordering::Relaxed);
         }
         is_done
     }
@@ -359,7 +391,7 @@ impl Reader {
         }
         loop {
             match self.orders.try_recv() {
-                Ok(Control::Add { key, origin, process, log }) => self.add(key, origin, process, log),
+                Ok(Control::Add(key, added)) => self.add(key, added),
                 Ok(Control::Confirm(done)) => {
                     self.state.use_early_names();
                     drop(done);
@@ -370,7 +402,7 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, key: PipeKey, origin: OriginHandle, process: Option<u32>, log: Option<BacklogLog>) {
+    fn add(&mut self, key: PipeKey, Added { origin, process, before, log }: Added) {
         let mut id = self.state.next_target;
         let target = Target { id, ..Target::default() };
         let mut attached_ns = realtime_ns();
@@ -392,12 +424,13 @@ impl Reader {
         captured.key = key;
         // The namer may have said that what was executed is not the container's first process.
         captured.ending = Ending::No;
-        match log {
+        captured.fill_from(log, &origin);
+        match before {
             None => {
                 let lines = &mut self.state.lines;
                 captured.stream.name(origin, &mut |origin, framed| lines.push(origin, framed));
             }
-            Some(log) => captured.backlog = Some((Pending::new(BacklogLog { attached_ns, ..log }), origin)),
+            Some(before) => captured.backlog = Some((Pending::new(BacklogLog { attached_ns, ..before }), origin)),
         }
         if let Some(process) = process {
             self.state.watch(process, vec![id], &self.poll);
@@ -413,6 +446,8 @@ impl Reader {
         self.close_holes();
         self.state.succeed(false);
         self.end_streams();
+        self.state.ask_for_fills(false);
+        self.state.close_ended();
         self.state.flush_idle();
         self.state.counters.targets.store(self.state.streams.len() as u64, Ordering::Relaxed);
     }
@@ -451,6 +486,9 @@ impl Reader {
             if !captured.is_refused() {
                 self.settle(&mut captured);
                 let _ = self.capture.targets.remove(&captured.key);
+                if captured.stream.is_filling() {
+                    self.state.ended.insert(id, captured);
+                }
             }
         }
         for captured in self.state.streams.values_mut().filter(|captured| captured.ending == Ending::Rejected) {
@@ -522,7 +560,7 @@ impl Reader {
     }
 
     /// Hands on what was written up to now. Containers may go on writing: that is not waited for.
-    fn finish(&mut self) {
+    fn finish(&mut self) -> StreamEnds {
         let mut accounts = self.accounts(|_| true);
         self.drain_what_is_there();
         // Of streams that were not known or had something in flight.
@@ -543,14 +581,37 @@ impl Reader {
             self.drain_what_is_there();
         }
         self.state.succeed(true);
-        for (id, mut captured) in std::mem::take(&mut self.state.streams) {
+        self.fill_the_last(&accounts);
+        let mut ends = StreamEnds::new();
+        let ended = std::mem::take(&mut self.state.ended);
+        for (id, mut captured) in std::mem::take(&mut self.state.streams).into_iter().chain(ended) {
             if captured.is_refused() {
                 continue;
             }
             let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
             self.state.hand_on_the_rest(&mut captured, written);
+            ends.extend(captured.end());
         }
-        self.state.lines.seal();
+        self.state.hand_over();
+        ends
+    }
+
+    /// What is missing at the ends of streams is looked for in their log files, for a while.
+    fn fill_the_last(&mut self, accounts: &HashMap<u32, u64>) {
+        let State { streams, lines, .. } = &mut self.state;
+        for (id, captured) in streams.iter_mut().filter(|(_, captured)| captured.stream.is_named()) {
+            if let Some(written) = accounts.get(id) {
+                let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
+                captured.stream.settle(*written, realtime_ns(), &mut out);
+            }
+        }
+        let begun = Instant::now();
+        while self.state.is_filling() && begun.elapsed() < ALL_ANSWERS {
+            self.state.ask_for_fills(false);
+            if let Some(answer) = self.answers.next(super::fill::FIRST_PAUSE) {
+                self.state.on_answer(answer);
+            }
+        }
     }
 
     /// Bytes written to each stream, of those of which nothing is in flight.

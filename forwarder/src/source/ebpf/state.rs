@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -12,15 +12,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
+use super::containers::stream_key;
+use super::fill::{self, ContainerLog, Fill, FillQuestion, Filling};
 use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answer, Question, Questions};
-use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions};
+use super::reader::{ACCOUNT_INTERVAL, CaptureCounters, ConsoleText, DRAIN_INTERVAL, ReaderOptions, Until};
 use super::stream::Stream;
 use super::successor::Successor;
-use crate::record::OriginHandle;
+use crate::record::{OriginHandle, Stream as StreamKind};
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
+use crate::source::logfile::Anchor;
 
 /// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
 const HOLE_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,13 +36,15 @@ pub(super) struct State {
     pub(super) clock: WallClock,
     pub(super) lines: CapturedLines,
     pub(super) streams: HashMap<u32, Captured>,
+    /// Streams that have ended, while their last gaps are filled.
+    pub(super) ended: HashMap<u32, Captured>,
     pub(super) processes: HashMap<u64, Watched>,
     /// Processes of exec records of this round, with their targets.
     pub(super) to_watch: Vec<(u32, Vec<u32>)>,
     /// Names that came before all that runs already was added; `None` afterwards. What is executed in a container
     /// that runs already looks like its start, and who has ended can't be told from the first process: what was added
     /// is more reliable, and has a backlog.
-    pub(super) early_names: Option<Vec<(u32, OriginHandle)>>,
+    pub(super) early_names: Option<Vec<(u32, OriginHandle, Option<ContainerLog>)>>,
     pub(super) next_process: u64,
     pub(super) next_target: u32,
     pub(super) console: Option<Sender<ConsoleText>>,
@@ -59,6 +64,9 @@ pub(super) struct Captured {
     pub(super) hole: Option<Hole>,
     /// Its name, once it is known what was written before.
     pub(super) backlog: Option<(Pending, OriginHandle)>,
+    /// Where its runtime keeps it, if gaps are filled from there.
+    pub(super) log: Option<ContainerLog>,
+    pub(super) filling: Filling,
     pub(super) ending: Ending,
     /// Who was started on the key when the stream had ended.
     pub(super) successor: Option<Box<Successor>>,
@@ -69,6 +77,20 @@ pub(super) struct Captured {
 impl Captured {
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.ending, Ending::Rejected | Ending::Refused(_))
+    }
+
+    /// Gaps are filled from this log file. Not those of terminals, which change what is written to them.
+    pub(super) fn fill_from(&mut self, log: Option<ContainerLog>, origin: &OriginHandle) {
+        self.log = log.filter(|_| origin.origin().stream != StreamKind::Tty);
+        if self.log.is_some() {
+            self.stream.fill_gaps();
+        }
+    }
+
+    /// What was handed on last, and under what it is kept, where the next run can go on from the log file.
+    pub(super) fn end(&self) -> Option<(String, Anchor)> {
+        let stream = self.stream.origin()?.origin().stream;
+        Some((stream_key(&self.log.as_ref()?.container, stream), self.stream.end()?))
     }
 
     /// Whether it is known whose it is.
@@ -162,13 +184,18 @@ impl State {
                 captured.stream.data(header.offset, time_ns, header.thread, payload, &mut |origin, framed| {
                     lines.push(origin, framed);
                 });
-                if !captured.stream.is_named() {
+                if !captured.stream.is_named() || captured.stream.is_filling() {
                     self.bound_held();
                 }
             }
             Some(Kind::Gap) => {
                 let Some(captured) = self.streams.get_mut(&header.target) else {
-                    self.unknown(&header).stream.gap(header.offset, time_ns, u64::from(header.length), &mut |_, _| {});
+                    self.unknown(&header).stream.missed(
+                        header.offset,
+                        time_ns,
+                        u64::from(header.length),
+                        &mut |_, _| {},
+                    );
                     return;
                 };
                 if captured.is_refused() {
@@ -186,7 +213,7 @@ impl State {
                 }
                 captured.active = true;
                 let lines = &mut self.lines;
-                captured.stream.gap(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
+                captured.stream.missed(header.offset, time_ns, u64::from(header.length), &mut |origin, framed| {
                     lines.push(origin, framed);
                 });
             }
@@ -219,6 +246,8 @@ impl State {
             stream: Stream::new(self.options.limits, 0),
             hole: None,
             backlog: None,
+            log: None,
+            filling: Filling::default(),
             ending: Ending::No,
             successor: None,
             active: true,
@@ -277,9 +306,9 @@ impl State {
 
     pub(super) fn on_answer(&mut self, answer: Answer) {
         match answer {
-            Answer::Named { target, origin } => match &mut self.early_names {
-                Some(early) => early.push((target, origin)),
-                None => self.on_name(target, origin),
+            Answer::Named { target, origin, log } => match &mut self.early_names {
+                Some(early) => early.push((target, origin, log)),
+                None => self.on_name(target, origin, log),
             },
             Answer::Rejected { target } => {
                 let Some(captured) = self.streams.get_mut(&target) else { return };
@@ -291,6 +320,7 @@ impl State {
                 }
             }
             Answer::Backlog { target, open, backlog } => self.on_backlog(target, &open, backlog),
+            Answer::Fill { target, open, fill } => self.on_fill(target, &open, &fill),
             Answer::Held { target, held } => {
                 if let Some(captured) = self.streams.get_mut(&target)
                     && !held
@@ -303,12 +333,12 @@ impl State {
     }
 
     pub(super) fn use_early_names(&mut self) {
-        for (target, origin) in self.early_names.take().into_iter().flatten() {
-            self.on_name(target, origin);
+        for (target, origin, log) in self.early_names.take().into_iter().flatten() {
+            self.on_name(target, origin, log);
         }
     }
 
-    pub(super) fn on_name(&mut self, target: u32, origin: OriginHandle) {
+    pub(super) fn on_name(&mut self, target: u32, origin: OriginHandle, log: Option<ContainerLog>) {
         let Some(captured) = self.streams.get_mut(&target) else { return };
         if let Some(next) = &mut captured.successor {
             // Of stdout and stderr in one, the first.
@@ -318,6 +348,7 @@ impl State {
         if captured.is_known() || captured.is_refused() {
             return;
         }
+        captured.fill_from(log, &origin);
         let lines = &mut self.lines;
         captured.stream.name(origin, &mut |origin, framed| lines.push(origin, framed));
     }
@@ -373,6 +404,77 @@ impl State {
         }
     }
 
+    /// Asks for the gaps whose time has come, with one open question a stream; for all of them, and for the last time,
+    /// where `now`.
+    pub(super) fn ask_for_fills(&mut self, now: bool) {
+        for (target, captured) in self.streams.iter_mut().chain(&mut self.ended) {
+            if !captured.stream.is_filling() {
+                continue;
+            }
+            let (Some(log), Some(origin)) = (&captured.log, captured.stream.origin()) else { continue };
+            let stream = origin.origin().stream;
+            let Some((open, is_last_attempt)) = captured.filling.ask(now) else { continue };
+            let Some(gap) = captured.stream.gap() else { continue };
+            let file = log.file.clone();
+            let _ =
+                self.questions.fills.send(FillQuestion { open, target: *target, file, stream, gap, is_last_attempt });
+        }
+    }
+
+    fn on_fill(&mut self, target: u32, open: &Weak<()>, fill: &Fill) {
+        let streams = [&mut self.streams, &mut self.ended];
+        for captured in streams.into_iter().filter_map(|streams| streams.get_mut(&target)) {
+            if !captured.stream.is_filling() || !captured.filling.answered(open, fill) {
+                continue;
+            }
+            let lines = &mut self.lines;
+            let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
+            match fill {
+                Fill::NotYet => {}
+                Fill::Found(pieces) => {
+                    let bytes = pieces.bytes().len() as u64;
+                    self.counters.filled_bytes.fetch_add(bytes, Ordering::Relaxed);
+                    captured.stream.fill(pieces, &mut out);
+                }
+                Fill::Never(why) => {
+                    if let Some(origin) = captured.stream.origin() {
+                        tracing::debug!(container = origin.origin().name, "a gap is not filled: {why}");
+                    }
+                    captured.stream.give_up_filling(&mut out);
+                }
+            }
+        }
+    }
+
+    /// Streams that have ended and wait for nothing more.
+    pub(super) fn close_ended(&mut self) {
+        let lines = &mut self.lines;
+        self.ended.retain(|_, captured| {
+            let is_filling = captured.stream.is_filling();
+            if !is_filling {
+                captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
+            }
+            is_filling
+        });
+    }
+
+    /// Hands over what there is, and says up to when that is everything: nothing waits for a name, a backlog or a gap.
+    pub(super) fn hand_over(&mut self) {
+        let sequence = self.lines.seal();
+        let waits = |captured: &Captured| {
+            !captured.is_refused()
+                && (!captured.stream.is_named() || captured.stream.is_filling() || captured.stream.has_hole())
+        };
+        if self.early_names.is_none() && !self.streams.values().chain(self.ended.values()).any(waits) {
+            *self.counters.until.lock().unwrap_or_else(PoisonError::into_inner) =
+                Until { ns: self.emptied_ns, sequence };
+        }
+    }
+
+    pub(super) fn is_filling(&self) -> bool {
+        self.streams.values().chain(self.ended.values()).any(|captured| captured.stream.is_filling())
+    }
+
     pub(super) fn watch(&mut self, process: u32, targets: Vec<u32>, poll: &OwnedFd) {
         let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
         let pidfd = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).ok());
@@ -418,6 +520,7 @@ impl State {
         self.streams
             .values()
             .any(|captured| captured.stream.is_waiting() || captured.stream.has_hole() || captured.ending != Ending::No)
+            || self.is_filling()
     }
 
     /// How long to sleep while something waits for time to pass.
@@ -428,6 +531,8 @@ impl State {
         let has_backlog = self.streams.values().any(|captured| captured.backlog.is_some());
         if has_hole || urgent {
             DRAIN_INTERVAL
+        } else if self.is_filling() {
+            fill::FIRST_PAUSE
         } else if has_backlog {
             backlog::INTERVAL
         } else {
@@ -452,6 +557,9 @@ impl State {
             captured.stream.name(origin, &mut out);
         }
         captured.stream.settle(written, now, &mut out);
+        while captured.stream.is_filling() {
+            captured.stream.give_up_filling(&mut out);
+        }
         captured.stream.flush(&mut out);
         let bytes = captured.stream.give_up_held();
         if bytes > 0 {

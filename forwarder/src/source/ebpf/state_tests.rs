@@ -21,13 +21,14 @@ fn state() -> (State, Cursor) {
         clock: WallClock::now(),
         lines: CapturedLines::new(ring, LineKind::Text, Arc::clone(&counters)),
         streams: HashMap::new(),
+        ended: HashMap::new(),
         processes: HashMap::new(),
         to_watch: Vec::new(),
         early_names: None,
         next_process: 2,
         next_target: 1,
         console: None,
-        questions: Questions { names: unbounded().0, backlogs: unbounded().0 },
+        questions: Questions { names: unbounded().0, backlogs: unbounded().0, fills: unbounded().0 },
         counters,
         missed: Default::default(),
         round: 1,
@@ -78,15 +79,15 @@ fn records(state: &mut State, cursor: &mut Cursor) -> Vec<String> {
 fn the_next_user_of_a_terminal_has_its_own_name() {
     let (mut state, mut cursor) = state();
     write(&mut state, 7, 100, 0, b"one\n");
-    state.on_name(7, origin("a"));
+    state.on_name(7, origin("a"), None);
     state.mark_ended(&[7]);
     state.on_exec(&exec(7), 500);
     // Another CPU's ring, read later, has what the first wrote last.
     write(&mut state, 7, 600, 12, b"mine\n");
     write(&mut state, 7, 200, 4, b"the end\n");
     state.on_answer(Answer::Held { target: 7, held: false });
-    state.on_answer(Answer::Named { target: 7, origin: origin("b") });
-    state.on_answer(Answer::Named { target: 7, origin: origin("b") });
+    state.on_answer(Answer::Named { target: 7, log: None, origin: origin("b") });
+    state.on_answer(Answer::Named { target: 7, log: None, origin: origin("b") });
     state.succeed(false);
     assert_eq!(records(&mut state, &mut cursor), ["a: one", "a: the end"]);
     state.round += 1;
@@ -100,7 +101,7 @@ fn the_next_user_of_a_terminal_has_its_own_name() {
 fn who_outlives_the_first_process_goes_on_under_its_name() {
     let (mut state, mut cursor) = state();
     write(&mut state, 7, 100, 0, b"one\n");
-    state.on_name(7, origin("a"));
+    state.on_name(7, origin("a"), None);
     // Something else is executed while the first process lives: nothing changes.
     state.on_exec(&exec(7), 150);
     assert!(state.streams[&7].successor.is_none());
@@ -122,7 +123,7 @@ fn all_streams_share_the_bound_of_what_is_held() {
     write(&mut state, 8, 100, 0, &[b'y'; 200]);
     assert_eq!(state.streams.values().map(|captured| captured.stream.held_bytes()).sum::<usize>(), 1000);
     // The one that holds little loses nothing.
-    state.on_name(8, origin("b"));
+    state.on_name(8, origin("b"), None);
     let mut captured = state.streams.remove(&8).unwrap();
     state.hand_on_the_rest(&mut captured, 200);
     assert_eq!(records(&mut state, &mut cursor), [format!("b: {}", "y".repeat(200))]);

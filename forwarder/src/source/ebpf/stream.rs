@@ -4,13 +4,16 @@
 //! A chunk that is ahead waits until it is certain that what it waits for will not come: the kernel's account
 //! says that nothing was in flight, and every ring has been emptied since. Then the hole is a gap.
 //!
+//! Where the container has a log file, a gap is not lost yet: what comes behind it is held until the file has filled it.
+//!
 //! Bounds: [`StreamLimits`]. Does no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::backlog::Pieces;
+use super::fill::{self, Gap};
 use crate::record::{Flags, OriginHandle};
 use crate::source::framer::{Framed, Framer};
+use crate::source::logfile::{Anchor, Pieces, Recent};
 
 /// Writes of different threads to one pipe within this time may have been in the other order.
 const OVERLAP_WINDOW_NS: i64 = 50_000;
@@ -36,6 +39,16 @@ pub enum Piece {
     Gap { time_ns: i64, bytes: u64 },
 }
 
+impl Piece {
+    /// Its bytes of the stream.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Data { bytes, .. } => bytes.len() as u64,
+            Self::Gap { bytes, .. } => *bytes,
+        }
+    }
+}
+
 /// A line or loss of a stream with a name.
 pub type Out<'a> = dyn FnMut(&OriginHandle, Framed<'_>) + 'a;
 
@@ -56,6 +69,12 @@ pub struct Stream {
     pub active_ns: i64,
     /// When something first came, ns since the epoch.
     pub first_ns: Option<i64>,
+    /// What was handed on last, where gaps are filled.
+    recent: Option<Recent>,
+    /// Whether the first of what is held is a gap that is being filled.
+    is_filling: bool,
+    /// Offset up to which gaps were filled: what comes late from before is there already.
+    filled: u64,
 }
 
 impl Stream {
@@ -74,7 +93,20 @@ impl Stream {
             last: None,
             active_ns: 0,
             first_ns: None,
+            recent: None,
+            is_filling: false,
+            filled: 0,
         }
+    }
+
+    /// There is a log file that may fill gaps.
+    pub fn fill_gaps(&mut self) {
+        self.recent.get_or_insert_default();
+    }
+
+    /// Whether a gap waits for the log file, and all that comes waits behind it.
+    pub fn is_filling(&self) -> bool {
+        self.is_filling
     }
 
     pub fn is_named(&self) -> bool {
@@ -103,6 +135,9 @@ impl Stream {
             self.wait(offset, Piece::Data { time_ns, thread, bytes: bytes.to_vec() }, bytes.len(), out);
             return;
         }
+        if offset < self.delivered && (self.is_filling || offset < self.filled) {
+            return;
+        }
         // A chunk from before `delivered` was given up as a gap: better late and marked than never.
         let late = if offset < self.delivered { Flags::RECOVERED } else { Flags::NONE };
         self.delivered = self.delivered.max(offset + bytes.len() as u64);
@@ -111,7 +146,7 @@ impl Stream {
     }
 
     /// `bytes` at `offset` that were written and could not be read.
-    pub fn gap(&mut self, offset: u64, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
+    pub fn missed(&mut self, offset: u64, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
         self.active_ns = time_ns;
         self.first_ns.get_or_insert(time_ns);
         if offset > self.delivered {
@@ -168,9 +203,93 @@ impl Stream {
     /// The stream has a name, and `before` is what was written to it before it was captured.
     pub(super) fn name_after(&mut self, origin: OriginHandle, before: &Pieces, out: &mut Out<'_>) {
         for (time_ns, bytes) in before.iter() {
+            if let Some(recent) = &mut self.recent {
+                recent.push(bytes, time_ns);
+            }
             self.framer.push(bytes, time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
         }
         self.name(origin, out);
+    }
+
+    /// The gap that is to be filled.
+    pub(super) fn gap(&self) -> Option<Gap> {
+        let Some(Piece::Gap { bytes, .. }) = self.held.front().filter(|_| self.is_filling) else { return None };
+        let (mut held, mut head, mut is_head) = (0, Vec::new(), true);
+        for piece in &self.held {
+            held += piece.length();
+            match piece {
+                Piece::Data { bytes, .. } if is_head && head.len() < fill::HEAD_BYTES => head.extend_from_slice(bytes),
+                Piece::Data { .. } => {}
+                Piece::Gap { .. } => is_head = head.is_empty(),
+            }
+        }
+        head.truncate(fill::HEAD_BYTES);
+        let before = self.recent.as_ref().map(Recent::anchor).unwrap_or_default();
+        Some(Gap { offset: self.delivered - held, bytes: *bytes, before, head })
+    }
+
+    /// The first bytes of the gap, perhaps all of them, from the log file.
+    pub(super) fn fill(&mut self, found: &Pieces, out: &mut Out<'_>) {
+        let Some(gap) = self.gap() else { return };
+        let Some((origin, Some(Piece::Gap { time_ns: until_ns, bytes: left }))) =
+            self.origin.clone().map(|origin| (origin, self.held.front_mut()))
+        else {
+            return;
+        };
+        let until_ns = *until_ns;
+        *left -= (found.bytes().len() as u64).min(*left);
+        self.filled = gap.offset + found.bytes().len() as u64;
+        for (stamped_ns, bytes) in found.iter() {
+            // The runtime stamps a moment later; in the stream, times don't go back for that.
+            let time_ns = stamped_ns.min(until_ns);
+            if let Some(recent) = &mut self.recent {
+                recent.push(bytes, time_ns);
+            }
+            self.framer.push(bytes, time_ns, Flags::NONE, &mut |framed| out(&origin, framed));
+        }
+        if self.filled == gap.offset + gap.bytes {
+            self.held.pop_front();
+            self.go_on(out);
+        }
+    }
+
+    /// The gap can't be filled: it is lost. What comes behind it goes on, up to the next one.
+    pub(super) fn give_up_filling(&mut self, out: &mut Out<'_>) {
+        if !std::mem::take(&mut self.is_filling) {
+            return;
+        }
+        if let (Some(Piece::Gap { time_ns, bytes }), Some(origin)) = (self.held.pop_front(), &self.origin) {
+            self.framer.lose(bytes, time_ns, &mut |framed| out(origin, framed));
+        }
+        if let Some(recent) = &mut self.recent {
+            recent.clear();
+        }
+        self.go_on(out);
+    }
+
+    /// Hands on what is held, up to the next gap.
+    fn go_on(&mut self, out: &mut Out<'_>) {
+        self.is_filling = false;
+        while !self.is_filling
+            && let Some(piece) = self.held.pop_front()
+        {
+            match piece {
+                Piece::Data { time_ns, thread, bytes } => {
+                    self.held_bytes -= bytes.len();
+                    self.accept(time_ns, thread, &bytes, Flags::NONE, out);
+                }
+                gap @ Piece::Gap { .. } => {
+                    self.held.push_front(gap);
+                    self.is_filling = true;
+                }
+            }
+        }
+    }
+
+    /// What was handed on last, where the next run could go on from there.
+    pub(super) fn end(&self) -> Option<Anchor> {
+        let anchor = self.recent.as_ref().filter(|_| !self.is_filling)?.anchor();
+        (!anchor.bytes.is_empty()).then_some(anchor)
     }
 
     /// The first bytes that came, up to a gap, at most `limit`. Of a stream without a name.
@@ -189,9 +308,9 @@ impl Stream {
         head
     }
 
-    /// Hands on the unfinished line: the stream is idle or has ended.
+    /// Hands on the unfinished line: the stream is idle or has ended. Not while its end may be in the log file.
     pub fn flush(&mut self, out: &mut Out<'_>) {
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = self.origin.as_ref().filter(|_| !self.is_filling) {
             self.framer.flush(&mut |framed| out(origin, framed));
         }
     }
@@ -199,11 +318,7 @@ impl Stream {
     /// Drops what is held for a name that will not come. Returns its bytes, those of its gaps included.
     pub fn give_up_held(&mut self) -> u64 {
         self.held_bytes = 0;
-        let bytes = |piece: Piece| match piece {
-            Piece::Data { bytes, .. } => bytes.len() as u64,
-            Piece::Gap { bytes, .. } => bytes,
-        };
-        self.held.drain(..).map(bytes).sum()
+        self.held.drain(..).map(|piece| piece.length()).sum()
     }
 
     fn wait(&mut self, offset: u64, piece: Piece, bytes: usize, out: &mut Out<'_>) {
@@ -235,12 +350,15 @@ impl Stream {
     }
 
     fn accept(&mut self, time_ns: i64, thread: u32, bytes: &[u8], flags: Flags, out: &mut Out<'_>) {
-        let Some(origin) = &self.origin else {
+        let Some(origin) = self.origin.as_ref().filter(|_| !self.is_filling) else {
             self.held_bytes += bytes.len();
             self.held.push_back(Piece::Data { time_ns, thread, bytes: bytes.to_vec() });
             self.bound_held();
             return;
         };
+        if let Some(recent) = &mut self.recent {
+            recent.push(bytes, time_ns);
+        }
         let overlaps = self.last.is_some_and(|(other, before)| {
             other != thread && time_ns.abs_diff(before) < OVERLAP_WINDOW_NS.unsigned_abs()
         });
@@ -251,8 +369,19 @@ impl Stream {
 
     fn lose(&mut self, time_ns: i64, bytes: u64, out: &mut Out<'_>) {
         match &self.origin {
-            Some(origin) => self.framer.lose(bytes, time_ns, &mut |framed| out(origin, framed)),
-            None => self.held.push_back(Piece::Gap { time_ns, bytes }),
+            Some(origin) if self.recent.is_none() => {
+                self.framer.lose(bytes, time_ns, &mut |framed| out(origin, framed));
+            }
+            name => {
+                self.is_filling = name.is_some();
+                match self.held.back_mut() {
+                    Some(Piece::Gap { time_ns: until_ns, bytes: before }) => {
+                        *before += bytes;
+                        *until_ns = time_ns;
+                    }
+                    _ => self.held.push_back(Piece::Gap { time_ns, bytes }),
+                }
+            }
         }
     }
 
@@ -270,7 +399,7 @@ impl Stream {
         if excess == 0 {
             return;
         }
-        if self.lost_head.is_none() {
+        if self.lost_head.is_none() && !self.is_filling {
             self.lost_head = Some(self.head(LOST_HEAD_BYTES));
         }
         let keep = self.held_bytes.saturating_sub(excess);
@@ -353,7 +482,7 @@ mod tests {
     fn what_nobody_named_is_counted_with_its_gaps() {
         let mut stream = Stream::new(LIMITS, 0);
         stream.data(0, 1, 1, b"held\n", &mut |_, _| {});
-        stream.gap(5, 1, 20, &mut |_, _| {});
+        stream.missed(5, 1, 20, &mut |_, _| {});
         stream.data(30, 1, 1, b"ahead", &mut |_, _| {});
         stream.settle(40, 1, &mut |_, _| {});
         assert_eq!((stream.give_up_held(), stream.give_up_held()), (40, 0));
@@ -400,7 +529,7 @@ mod tests {
                     stream.name(origin(), &mut out);
                 }
                 if *fate == 1 {
-                    stream.gap(*at, 1, *len, &mut out);
+                    stream.missed(*at, 1, *len, &mut out);
                 } else {
                     stream.data(*at, 1, 1, &vec![b'a'; *len as usize], &mut out);
                 }

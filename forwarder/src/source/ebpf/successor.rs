@@ -52,7 +52,7 @@ impl Successor {
         for Chunk { offset, time_ns, thread, bytes } in self.chunks {
             match bytes {
                 Ok(bytes) => stream.data(offset, time_ns, thread, &bytes, out),
-                Err(length) => stream.gap(offset, time_ns, length, out),
+                Err(length) => stream.missed(offset, time_ns, length, out),
             }
         }
     }

@@ -80,7 +80,7 @@ pub fn first_fit(file: &[u8], captured: &[u8]) -> Option<usize> {
 }
 
 /// `table[i]`: length of the longest proper prefix of `text` that ends at `i`.
-fn failure_table(text: &[u8]) -> Vec<usize> {
+pub(super) fn failure_table(text: &[u8]) -> Vec<usize> {
     let mut table = vec![0; text.len()];
     let mut matched = 0;
     for at in 1..text.len() {

@@ -1,17 +1,19 @@
 //! Reads a log file from an offset to its present end.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::parse::log_line::{LineError, LogLine};
 use crate::parse::{cri, docker_json};
 use crate::record::Stream;
-use crate::source::container::{LogFile, LogFormat};
+use crate::source::container::LogFormat;
 
 /// Longest line that is read: CRI and Docker cut at 16 KiB, times six for escapes, with room for other limits.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Bytes of a file within which a time is not looked for more closely.
+const SEEK_BYTES: u64 = 64 << 10;
 
 /// A piece of a stream, as the container wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,23 +47,61 @@ pub struct Reader {
 impl Reader {
     /// Opens a file and goes to `offset`, which must be 0 or an `end_offset` of the same file.
     pub fn open(path: &Path, format: LogFormat, offset: u64) -> Result<Self, ReadError> {
-        let fail = |what| move |source| ReadError::Io { what, path: path.to_owned(), source };
-        let mut file = BufReader::with_capacity(64 << 10, File::open(path).map_err(fail("open"))?);
-        file.seek(SeekFrom::Start(offset)).map_err(fail("seek in"))?;
-        Ok(Self { path: path.to_owned(), format, file, offset, skipped: 0, line: Vec::new() })
+        let opened = File::open(path);
+        let opened = opened.map_err(|source| ReadError::Io { what: "open", path: path.to_owned(), source })?;
+        let file = BufReader::with_capacity(64 << 10, opened);
+        let mut reader = Self { path: path.to_owned(), format, file, offset: 0, skipped: 0, line: Vec::new() };
+        reader.seek(offset)?;
+        Ok(reader)
     }
 
-    /// Opens a file and goes to the first line that begins at `offset` or after it.
+    /// Goes to a place before all lines that are stamped `time_ns` or later, near them. Lines are expected in the order of
+    /// their stamps.
     ///
     /// # Errors
     /// Where the file can't be read.
-    pub fn open_near(path: &Path, format: LogFormat, offset: u64) -> Result<Self, ReadError> {
-        // From the byte before: where that ends a line, the line at `offset` is whole.
-        let mut reader = Self::open(path, format, offset.saturating_sub(1))?;
-        if offset > 0 {
-            reader.offset += reader.read_line()?.unwrap_or(0);
+    pub fn seek_time(&mut self, time_ns: i64) -> Result<(), ReadError> {
+        let (mut low, mut high) = (0, self.length());
+        while high - low > SEEK_BYTES {
+            let middle = low + (high - low) / 2;
+            self.seek_near(middle)?;
+            match self.next_chunk()? {
+                Some(chunk) if chunk.time_ns < time_ns => low = middle,
+                _ => high = middle,
+            }
         }
-        Ok(reader)
+        self.seek_near(low)
+    }
+
+    /// Goes to the first line that begins at `offset` or after it.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn seek_near(&mut self, offset: u64) -> Result<(), ReadError> {
+        // From the byte before: where that ends a line, the line at `offset` is whole.
+        self.seek(offset.saturating_sub(1))?;
+        if offset > 0 {
+            self.offset += self.read_line()?.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, offset: u64) -> Result<(), ReadError> {
+        let sought = self.file.seek(SeekFrom::Start(offset));
+        sought.map_err(|source| ReadError::Io { what: "seek in", path: self.path.clone(), source })?;
+        self.offset = offset;
+        Ok(())
+    }
+
+    /// Bytes of the file now.
+    pub fn length(&self) -> u64 {
+        self.file.get_ref().metadata().map_or(0, |file| file.len())
+    }
+
+    /// Which file it is, whatever its name is by now.
+    pub fn inode(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        self.file.get_ref().metadata().map_or(0, |file| file.ino())
     }
 
     /// Offset after the last complete line that was read, skipped ones included.
@@ -106,9 +146,7 @@ impl Reader {
             };
             if available.is_empty() {
                 // An unfinished line: come back to its start.
-                let path = &self.path;
-                let back = self.file.seek(SeekFrom::Start(self.offset));
-                back.map_err(|source| ReadError::Io { what: "seek in", path: path.clone(), source })?;
+                self.seek(self.offset)?;
                 return Ok(None);
             }
             let (used, done) = match memchr::memchr(b'\n', available) {
@@ -132,93 +170,12 @@ impl Reader {
     }
 }
 
-/// What [`backlog`] did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Offset in the newest file up to which it was read: following it goes on there.
-    pub offset: u64,
-    /// Inode of that file, to notice a rotation; 0 where there was none.
-    pub inode: u64,
-    pub skipped_lines: u64,
-    /// Rotated files that are compressed and were not read.
-    pub skipped_files: u64,
-}
-
-/// Gives `each` everything that a container's log files hold, oldest first, until it returns false.
-///
-/// Rotated siblings are read first: `<n>.log.<timestamp>` of kubelet, `<id>-json.log.<n>` of Docker (the highest
-/// number is the oldest). A line that is not yet finished is left for a follower.
-///
-/// # Errors
-/// Where the newest file can't be read. Rotated files that vanish meanwhile are no error.
-pub fn backlog(log: &LogFile, mut each: impl FnMut(Chunk) -> bool) -> Result<Backlog, ReadError> {
-    let mut result = Backlog::default();
-    // Opened before the siblings are listed: rotated meanwhile, it would be read twice or not at all otherwise.
-    let mut newest = Reader::open(&log.path, log.format, 0)?;
-    result.inode = inode(newest.file.get_ref());
-    let (siblings, compressed) = rotated(&log.path);
-    result.skipped_files = compressed;
-    for sibling in siblings {
-        let Ok(mut reader) = Reader::open(&sibling, log.format, 0) else { continue };
-        if inode(reader.file.get_ref()) == result.inode {
-            continue;
-        }
-        while let Ok(Some(chunk)) = reader.next_chunk() {
-            if !each(chunk) {
-                return Ok(result);
-            }
-        }
-        result.skipped_lines += reader.skipped();
-    }
-    while let Some(chunk) = newest.next_chunk()? {
-        result.offset = newest.offset();
-        if !each(chunk) {
-            break;
-        }
-    }
-    result.offset = newest.offset();
-    result.skipped_lines += newest.skipped();
-    Ok(result)
-}
-
 /// Parses one line, given without its newline.
 fn parse_line(format: LogFormat, line: &[u8]) -> Result<LogLine<'_>, LineError> {
     match format {
         LogFormat::Cri | LogFormat::K8sFile => cri::parse(line),
         LogFormat::DockerJson => docker_json::parse(line),
     }
-}
-
-fn inode(file: &File) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().map_or(0, |meta| meta.ino())
-}
-
-/// Rotated files beside `path`, oldest first, and how many more are compressed.
-fn rotated(path: &Path) -> (Vec<PathBuf>, u64) {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
-        return (Vec::new(), 0);
-    };
-    let Ok(entries) = fs::read_dir(directory) else { return (Vec::new(), 0) };
-    let mut found: Vec<(String, PathBuf)> = Vec::new();
-    let mut compressed = 0;
-    for entry in entries.flatten() {
-        let file_name = entry.file_name();
-        let Some(suffix) = file_name.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.')) else {
-            continue;
-        };
-        if suffix.ends_with(".gz") || suffix.ends_with(".tmp") {
-            compressed += u64::from(suffix.ends_with(".gz"));
-        } else if suffix.bytes().all(|b| b.is_ascii_digit() || b == b'-') && !suffix.is_empty() {
-            found.push((suffix.to_owned(), entry.path()));
-        }
-    }
-    // `20060102-150405` sorts as text, oldest first; Docker's `1`, `2` count up with age.
-    found.sort_by(|(a, _), (b, _)| match (a.parse::<u16>(), b.parse::<u16>()) {
-        (Ok(a), Ok(b)) => b.cmp(&a),
-        _ => a.cmp(b),
-    });
-    (found.into_iter().map(|(_, path)| path).collect(), compressed)
 }
 
 #[cfg(test)]

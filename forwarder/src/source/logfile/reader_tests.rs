@@ -1,20 +1,14 @@
 use super::*;
 use proptest::prelude::*;
+use std::fs;
 use std::io::Write;
 
 const TIME: &str = "2016-10-06T00:17:09.669794202Z";
 
-fn cri(path: &Path) -> LogFile {
-    LogFile { path: path.to_owned(), format: LogFormat::Cri }
-}
-
-fn all(log: &LogFile) -> (Vec<Chunk>, Backlog) {
-    let mut chunks = Vec::new();
-    let result = backlog(log, |chunk| {
-        chunks.push(chunk);
-        true
-    });
-    (chunks, result.unwrap())
+fn all(path: &Path) -> (Vec<Chunk>, Reader) {
+    let mut reader = Reader::open(path, LogFormat::Cri, 0).unwrap();
+    let chunks = std::iter::from_fn(|| reader.next_chunk().unwrap()).collect();
+    (chunks, reader)
 }
 
 fn payload(chunks: &[Chunk], stream: Stream) -> Vec<u8> {
@@ -28,7 +22,7 @@ fn partial_lines_are_joined_per_stream() {
     let path = directory.path().join("0.log");
     let lines = ["stdout P 1", "stderr F 2", "stdout P 3", "stdout F 4"];
     fs::write(&path, lines.map(|line| format!("{TIME} {line}\n")).concat()).unwrap();
-    let (chunks, _) = all(&cri(&path));
+    let (chunks, _) = all(&path);
     assert_eq!(payload(&chunks, Stream::Stdout), b"134\n");
     assert_eq!(payload(&chunks, Stream::Stderr), b"2\n");
 }
@@ -59,7 +53,8 @@ fn a_reader_that_is_opened_near_an_offset_begins_with_a_whole_line() {
     let line = format!("{TIME} stdout F one\n");
     fs::write(&path, line.replace("one", "1st") + &line).unwrap();
     let first_at = |offset: usize| {
-        let mut reader = Reader::open_near(&path, LogFormat::Cri, offset as u64).unwrap();
+        let mut reader = Reader::open(&path, LogFormat::Cri, 0).unwrap();
+        reader.seek_near(offset as u64).unwrap();
         (reader.next_chunk().unwrap().map(|chunk| chunk.payload), reader.offset(), reader.skipped())
     };
     let end = 2 * line.len() as u64;
@@ -71,45 +66,19 @@ fn a_reader_that_is_opened_near_an_offset_begins_with_a_whole_line() {
 }
 
 #[test]
-fn rotated_files_come_first_and_oldest_first() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("0.log");
-    let write =
-        |name: &str, text: &str| fs::write(directory.path().join(name), format!("{TIME} stdout F {text}\n")).unwrap();
-    write("0.log", "d");
-    write("0.log.20240101-000000", "b");
-    write("0.log.20231231-235959", "a");
-    write("0.log.20240102-000000", "c");
-    write("0.log.20220101-000000.gz", "no");
-    write("10.log", "no");
-    let (chunks, result) = all(&cri(&path));
-    assert_eq!(payload(&chunks, Stream::Stdout), b"a\nb\nc\nd\n");
-    assert_eq!((result.skipped_files, result.skipped_lines), (1, 0));
-    assert_eq!(result.offset, fs::metadata(&path).unwrap().len());
-
-    let docker = directory.path().join("x-json.log");
-    for (name, text) in [("x-json.log", "c"), ("x-json.log.1", "b"), ("x-json.log.2", "a"), ("x-json.log.10", "0")] {
-        let line = format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"{TIME}\"}}\n");
-        fs::write(directory.path().join(name), line).unwrap();
-    }
-    let (chunks, _) = all(&LogFile { path: docker, format: LogFormat::DockerJson });
-    assert_eq!(payload(&chunks, Stream::Stdout), b"0\na\nb\nc\n");
-}
-
-#[test]
 fn garbage_and_giants_are_counted_and_passed_over() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("0.log");
     let giant = "g".repeat(MAX_LINE_BYTES + 10);
     fs::write(&path, format!("torn\n{TIME} stdout F {giant}\n\0\0\0\n{TIME} stdout F fine\n")).unwrap();
-    let (chunks, result) = all(&cri(&path));
+    let (chunks, reader) = all(&path);
     assert_eq!(payload(&chunks, Stream::Stdout), b"fine\n");
-    assert_eq!(result.skipped_lines, 3);
+    assert_eq!(reader.skipped(), 3);
 }
 
 #[test]
 fn a_missing_file_names_itself() {
-    let error = backlog(&cri(Path::new("/nonexistent/0.log")), |_| true).unwrap_err();
+    let error = Reader::open(Path::new("/nonexistent/0.log"), LogFormat::Cri, 0).unwrap_err();
     assert!(error.to_string().starts_with("can't open the log file /nonexistent/0.log: "), "{error}");
 }
 
@@ -130,9 +99,26 @@ proptest! {
             if *full { expected[usize::from(*err)].push(b'\n'); }
         }
         fs::write(&path, &file).unwrap();
-        let (chunks, result) = all(&cri(&path));
+        let (chunks, reader) = all(&path);
         prop_assert_eq!(payload(&chunks, Stream::Stdout), &expected[0][..]);
         prop_assert_eq!(payload(&chunks, Stream::Stderr), &expected[1][..]);
-        prop_assert_eq!(result.offset, file.len() as u64);
+        prop_assert_eq!(reader.offset(), file.len() as u64);
+    }
+}
+
+#[test]
+fn a_time_is_found_in_a_long_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let line = |second: usize| {
+        format!("1970-01-01T{:02}:{:02}:{:02}Z stdout F {second}\n", second / 3600, second / 60 % 60, second % 60)
+    };
+    fs::write(&path, (0..20_000).map(line).collect::<String>()).unwrap();
+    let mut reader = Reader::open(&path, LogFormat::Cri, 0).unwrap();
+    for second in [0i64, 1, 7_777, 19_999, 30_000] {
+        reader.seek_time(second * 1_000_000_000).unwrap();
+        let first = reader.next_chunk().unwrap().unwrap().time_ns / 1_000_000_000;
+        assert!(first <= second && second - first < 14_000, "{second}: {first}");
+        assert!(first + 3_000 > second.min(20_000), "{second}: {first} is far before");
     }
 }
