@@ -119,6 +119,10 @@ pub enum Command {
 pub struct Run {
     #[command(flatten)]
     pub configured: Configured,
+
+    /// Run below a small parent that keeps memlogd's sockets and descriptors, and starts Ringward again when it ends
+    #[arg(long, help_heading = "Running")]
+    pub fd_holder: bool,
 }
 
 #[derive(Debug, Args)]

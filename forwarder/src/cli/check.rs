@@ -177,6 +177,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("shutdown_timeout", Period(*shutdown_timeout).to_string()),
         ("ring.bytes", bytes(ring.bytes)),
         ("ring.records", records),
+        ("ring.file", ring.file.as_ref().map_or("none".into(), |file| file.display().to_string())),
         ("capture.hook", capture.hook.to_string()),
         ("capture.ring_bytes", bytes(capture.ring_bytes)),
         ("capture.max_write", bytes(capture.max_write)),

@@ -74,6 +74,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ended = match arguments.command {
+        Command::Run(run) if run.fd_holder => with_config(&run.configured, |_, _| run::hold(&run.configured)),
         Command::Run(run) => with_config(&run.configured, |loaded, _| run::run(loaded)),
         Command::Check(check) if check.reference => printed(crate::config::reference::markdown()),
         Command::Check(check) => {

@@ -79,6 +79,12 @@ document! {
 
         /// The most records to hold.
         records: Limit = "unlimited",
+
+        /// Keep the ring in files too, in a folder of this path, which is made: then what is in it survives a restart,
+        /// kill -9 and `switch_root`, and each destination goes on where it was. Meant for a tmpfs or pmem, such as
+        /// `/run/ringward/ring`, where it takes as much again as the ring; on a disk, a slow one holds up sources. One
+        /// Ringward has it. See `docs/delivery.md`.
+        file: PathBuf => "none: in memory only",
     }
 }
 

@@ -24,9 +24,14 @@ fn child_of(holder: u32) -> Option<Pid> {
 }
 
 /// Ends the daemon, and waits until there is another.
-fn restart(daemon: &Daemon, signal: Signal, meanwhile: impl FnOnce()) {
+pub fn restart(daemon: &Daemon, signal: Signal, meanwhile: impl FnOnce()) {
+    restart_when(daemon, signal, "ready: memlogd", meanwhile);
+}
+
+/// The same of one that says `said` when it is there.
+pub fn restart_when(daemon: &Daemon, signal: Signal, said: &str, meanwhile: impl FnOnce()) {
     let before = child_of(daemon.id()).unwrap();
-    let ready = || daemon.log().iter().filter(|line| line.contains("ready: memlogd")).count();
+    let ready = || daemon.log().iter().filter(|line| line.contains(said)).count();
     let started = ready();
     kill_process(before, signal).unwrap();
     wait_until("it has ended", || child_of(daemon.id()) != Some(before));

@@ -68,12 +68,16 @@ impl MemlogdHandle {
     }
 }
 
-/// Starts receiving on `socket`, a datagram socket. The first record says so.
+/// Starts receiving on `socket`, a datagram socket, and goes on with descriptors that were kept. The first record says so.
 ///
 /// # Errors
 /// Where no thread can be had, or no reactor.
-pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<MemlogdHandle> {
-    let (store, kept) = FdStore::of_environment();
+pub fn start(
+    socket: OwnedFd,
+    limit: LineLimit,
+    ring: Arc<Ring>,
+    (store, kept): (FdStore, Kept),
+) -> io::Result<MemlogdHandle> {
     descriptors::raise_limit();
     // Here and not by the thread: nobody who looks at the ring comes before it.
     ring.append(notes::first("memlogd started"));
