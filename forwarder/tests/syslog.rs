@@ -5,7 +5,7 @@ mod harness;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -430,6 +430,39 @@ fn the_socket_is_there_while_it_runs() {
     assert!(receiver.wait_closed(PATIENCE));
     assert_eq!(receiver.with(|records| records.last().unwrap().msg.clone()), "last");
     assert!(!path.exists());
+}
+
+/// glibc's syslog(3), and others, try a stream where datagrams are refused.
+#[test]
+fn a_stream_socket_takes_lines_and_counted_messages() {
+    let folder = harness::folder();
+    let path = folder.path().join("log");
+    let endpoint = format!("unix-stream://{}", path.display());
+    let receiver = Receiver::tcp().unwrap();
+    let ringward = Ringward::start(&["--no-kernel", "--no-containers", "--listen", &endpoint, "--to", &receiver.url()]);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+    let mut first = UnixStream::connect(&path).unwrap();
+    let mut second = UnixStream::connect(&path).unwrap();
+    first.write_all(b"<13>app: a line\n<11>app: with a NUL\0").unwrap();
+    first.write_all(b"12 <13>app: x\ny").unwrap();
+    second.write_all(b"<13>other: in two").unwrap();
+    let has = |text: &str| receiver.wait(PATIENCE, |records| records.iter().any(|record| record.msg == text));
+    assert!(has("x\ny"));
+    second.write_all(b" pieces\n<13>other: unfinished").unwrap();
+    assert!(has("in two pieces"));
+    drop(second);
+    assert!(has("unfinished"));
+    // What was sent when it was told to stop, by one that it has not accepted yet.
+    ringward.pause();
+    let mut last = UnixStream::connect(&path).unwrap();
+    last.write_all(b"<13>app: last\n").unwrap();
+    assert!(ringward.stop_paused().status.success());
+    assert!(has("last") && !path.exists());
+    let records = receiver.with(Clone::clone);
+    let of_app = records.iter().filter(|record| record.text("app") == "app");
+    let found: Vec<_> = of_app.map(|record| (record.msg.as_str(), record.text("talos-level"))).collect();
+    assert_eq!(found, [("a line", "info"), ("with a NUL", "error"), ("x\ny", "info"), ("last", "info")]);
+    assert!(records.iter().find(|record| record.msg == "unfinished").unwrap().partial);
 }
 
 /// Only root can send one that is too large.

@@ -50,6 +50,9 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
                 ListenEndpoint::Tcp { .. } => writeln!(out, "max_connections {}", listen.max_connections)?,
                 ListenEndpoint::Udp { .. } => writeln!(out, "receive_buffer {}", Bytes(listen.receive_buffer as u64))?,
                 ListenEndpoint::Unix(_) => writeln!(out, "mode {:04o}", listen.mode)?,
+                ListenEndpoint::UnixStream(_) => {
+                    writeln!(out, "max_connections {}, mode {:04o}", listen.max_connections, listen.mode)?;
+                }
             }
         }
     }

@@ -320,7 +320,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::Auto, _) => LineKind::Auto,
             (ParseChoice::Talos, _) => LineKind::Talos,
             (ParseChoice::Logfmt, _) => LineKind::Logfmt,
-            (ParseChoice::Syslog, ListenEndpoint::Unix(_)) => LineKind::LocalSyslog,
+            (ParseChoice::Syslog, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_)) => LineKind::LocalSyslog,
             (ParseChoice::Syslog, _) => LineKind::Syslog,
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
             (ParseChoice::Text, _) => LineKind::Text,
