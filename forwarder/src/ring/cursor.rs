@@ -7,7 +7,7 @@ use super::loss::Loss;
 use super::passed::Passed;
 use super::resume::{Resume, without_first};
 use super::times::corrected;
-use super::{Checkpoint, Fetched, Overflow, Reader, Ring, Selection};
+use super::{Checkpoint, Entry, Fetched, Overflow, Reader, Ring, Selection};
 use crate::record::Batch;
 
 /// Where a reader starts.
@@ -363,8 +363,10 @@ impl Cursor {
             let mut loss = std::mem::take(&mut reader.loss);
             loss.merge(self.overflow.as_ref().and_then(|overflow| overflow.take_loss()).unwrap_or_default());
             let entries = state.batches.iter().filter(|entry| entry.sequence >= from);
-            let entries = entries.filter(|entry| !(in_files && entry.is_kept));
-            let wanted = entries.filter_map(|entry| {
+            // All of them, if there is a reason for any: what the overflow has must be without a gap.
+            let all_kept = in_files && loss.is_empty() && entries.clone().all(|entry| entry.is_kept);
+            let is_needed = |entry: &&Entry| !all_kept && (self.overflow.is_some() || !(in_files && entry.is_kept));
+            let wanted = entries.filter(is_needed).filter_map(|entry| {
                 let batch = self.selection.of(&entry.batch)?;
                 let batch = corrected(batch, state.corrections.of(entry.sequence));
                 Some((entry.sequence, batch, entry.sequence < next))
@@ -405,17 +407,20 @@ impl Cursor {
                 let ends_at = Some(state.records_before(next));
                 return Some(Taken::Report(BatchRef { ends_at, ..report }));
             }
-            if reader.next_sequence >= first || self.overflow.is_none() {
+            let next = reader.next_sequence;
+            // What an earlier run has left may have gaps that the overflow fills.
+            let is_there = next >= first && (next >= state.run_start || state.ring_next(next) == next);
+            if is_there || self.overflow.is_none() {
                 return state.advance(self.id);
             }
-            reader.next_sequence
+            next
         };
         let Some(overflow) = &self.overflow else { return None };
         let stored = overflow.fetch(next);
         let mut state = self.ring.lock();
         match stored {
             Fetched::Pending => None,
-            Fetched::Batch(sequence, batch) if sequence < state.first_sequence() => {
+            Fetched::Batch(sequence, batch) if sequence < state.ring_next(next) => {
                 let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
                 reader.next_sequence = sequence + 1;
                 // Rather too far than not far enough: who has an overflow is told of gaps when it begins.

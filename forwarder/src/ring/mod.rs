@@ -368,6 +368,11 @@ impl State {
         Some(BatchRef { ends_at: Some(ends_at), ..BatchRef::new(entry.sequence, Arc::clone(&entry.batch)) })
     }
 
+    /// Sequence of the first batch of `sequence` or later; of the next one, where there is none.
+    fn ring_next(&self, sequence: u64) -> u64 {
+        self.batches.get(self.index_from(sequence)).map_or(self.next_sequence, |entry| entry.sequence)
+    }
+
     /// Records of the ring's life before the first batch of `sequence` or later.
     fn records_before(&self, sequence: u64) -> u64 {
         self.batches.get(self.index_from(sequence)).map_or(self.life_records, |entry| entry.records_before)

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::{BatchBuilder, Flags, Origin, OriginHandle, OriginKind, RecordMeta};
-use crate::ring::{Cursor, ReaderOptions, Ring, RingLimits};
+use crate::ring::spill::{Spill, SpillOptions};
+use crate::ring::{Cursor, Persisted, ReaderOptions, Ring, RingLimits};
 
 const LIMITS: RingLimits = RingLimits { bytes: 1 << 20, records: u64::MAX };
 
@@ -187,6 +188,43 @@ fn what_can_not_be_written_is_in_memory_and_is_missed_after_a_restart() {
     let ring = open(folder.path(), LIMITS);
     let (numbers, lost) = all(&mut reader(&ring, &saved));
     assert_eq!((numbers, lost), ((0..10).chain(30..40).collect(), 20));
+}
+
+/// Of a spill and of the files, each has what the other has not; and the report of what was lost before the end.
+#[test]
+fn what_only_the_spill_has_comes_in_its_place() {
+    let (folder, spill) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = || ReaderOptions {
+        overflow: Some(Arc::new(Spill::open(SpillOptions::new(spill.path(), 1 << 20)).unwrap().0)),
+        on_position: Some(Box::new(|_| ())),
+        ..ReaderOptions::new("r")
+    };
+    let limits = RingLimits { bytes: 1 << 20, records: 30 };
+    {
+        let ring = open(folder.path(), limits);
+        let cursor = ring.reader(options());
+        ring.append(batch(0..10));
+        ring.file.as_ref().unwrap().lock().unwrap().open = None;
+        fs::create_dir(crate::ring::folder::path(folder.path(), 2)).unwrap();
+        ring.append(batch(10..20));
+        fs::remove_dir(crate::ring::folder::path(folder.path(), 2)).unwrap();
+        ring.file.as_ref().unwrap().lock().unwrap().failed.as_mut().unwrap().retry_at = Instant::now();
+        ring.append(batch(20..30));
+        assert_eq!(cursor.persist(), Persisted::Kept { refused: 0 });
+    }
+    let ring = open(folder.path(), limits);
+    let mut cursor = ring.reader(options());
+    ring.settle();
+    // The ring lets go of what it has from the earlier run, unread.
+    for n in 3..9 {
+        ring.append(batch(n * 10..n * 10 + 10));
+    }
+    let mut numbers = Vec::new();
+    let begun = Instant::now();
+    while numbers.len() < 90 && begun.elapsed() < Duration::from_secs(60) {
+        numbers.extend(all(&mut cursor).0);
+    }
+    assert_eq!(numbers, (0..90).collect::<Vec<_>>());
 }
 
 #[test]
