@@ -187,16 +187,16 @@ async fn read_on(
             }
         }
         ready = tokio::select! {
-                    biased;
-                    ready = watched.readable() => match ready {
-                        Ok(ready) => Some(ready),
-                        Err(error) => {
-         said(shared, &origin, &error);
-         return true;
-        },
-                    },
-                    _ = stopping.wait_for(|stop| *stop) => break,
-                };
+            biased;
+            ready = watched.readable() => match ready {
+                Ok(ready) => Some(ready),
+                Err(error) => {
+                    said(shared, &origin, &error);
+                    return true;
+                }
+            },
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
     }
     for _ in 0..LAST_READS {
         match shared.read_once(watched.get_ref(), kind, &mut lines, &origin) {
