@@ -88,7 +88,7 @@ async fn connection(stream: Stream, listener: &Listener, intake: &Intake, mut st
         let _ = SockRef::from(stream)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
     }
-    let mut frames = Frames::of(listener);
+    let mut frames = Frames::of(listener, stream.process());
     let ended = tokio::select! {
         biased;
         () = stopped(&mut stop) => None,

@@ -31,6 +31,8 @@ pub(super) fn bind(options: &ListenOptions) -> Result<Ready, ListenError> {
     match endpoint {
         ListenEndpoint::Unix(path) => {
             let (socket, file) = SocketKind::Datagram.bind_for(path, options.mode)?;
+            // What was sent by now says nothing of its sender, and is taken all the same.
+            sockopt::set_socket_passcred(&socket, true).map_err(|error| failed(error.into()))?;
             Ok((Bound::Datagrams(socket), endpoint.clone(), Some(file)))
         }
         ListenEndpoint::UnixStream(path) => {

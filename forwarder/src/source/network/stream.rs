@@ -1,4 +1,4 @@
-//! Connections of TCP and of a unix socket, as one.
+//! Connections of TCP and of a unix socket, as one; and which process has connected.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -6,6 +6,8 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::parse::line::Process;
 
 /// A socket that listens.
 pub(super) enum Accepting {
@@ -80,6 +82,16 @@ impl Stream {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
         }
+    }
+}
+
+impl Stream {
+    /// The process of this machine that has connected, where it has a number here.
+    pub(super) fn process(&self) -> Option<Process> {
+        let Self::Unix(stream) = self else { return None };
+        let peer = stream.peer_cred().ok()?;
+        let pid = u32::try_from(peer.pid()?).ok().filter(|pid| *pid != 0)?;
+        Some(Process { pid, uid: peer.uid() })
     }
 }
 
