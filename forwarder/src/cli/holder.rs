@@ -4,7 +4,7 @@
 //! It speaks systemd's protocol for descriptors ([`crate::io::fd_store`]), reads nothing and allocates little, so that
 //! there is little that could end it. SIGTERM and SIGINT are passed on, and are its end, too.
 
-use std::io::IoSliceMut;
+use std::io::{IoSliceMut, PipeWriter};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command};
@@ -20,7 +20,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::io::fd_store::{HELD, NOTIFY, SOCKET};
+use crate::io::fd_store::{BEGUN, HELD, LAST, NOTIFY, SOCKET};
 use crate::io::unix::{SocketFile, bound_path};
 use crate::io::watch_readable;
 use crate::source::descriptors;
@@ -32,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LONG_LIFE: Duration = Duration::from_secs(10);
 /// Of the list of what is kept: an environment variable has at most 128 KiB.
 const MOST_LISTED: usize = 120 << 10;
+/// Of them, for the beginning of a descriptor's line.
+const BEGUN_BYTES: usize = 40;
 /// A message has a few short lines.
 const MESSAGE_BYTES: usize = 1024;
 
@@ -53,6 +55,9 @@ async fn run(name: &str, command: impl Fn() -> Command) -> anyhow::Result<()> {
     let (socket, address) = notified().context("descriptors can't be kept")?;
     descriptors::raise_limit();
     let mut store = Store::default();
+    let (last, end) = std::io::pipe()?;
+    store.0.push((LAST.to_owned(), last.into()));
+    let mut end = Some(end);
     let mut pause = FIRST_PAUSE;
     let mut first = true;
     loop {
@@ -82,8 +87,8 @@ async fn run(name: &str, command: impl Fn() -> Command) -> anyhow::Result<()> {
                     Err(Errno::AGAIN) => ready?.clear_ready(),
                     Err(error) => return Err(error).context("descriptors can't be received"),
                 },
-                _ = terminate.recv() => stopping = pass_on(pid, Signal::TERM),
-                _ = interrupt.recv() => stopping = pass_on(pid, Signal::INT),
+                _ = terminate.recv() => stopping = pass_on(pid, Signal::TERM, &mut end),
+                _ = interrupt.recv() => stopping = pass_on(pid, Signal::INT, &mut end),
                 ready = ended.readable() => break drop(ready?),
             }
         }
@@ -95,7 +100,7 @@ async fn run(name: &str, command: impl Fn() -> Command) -> anyhow::Result<()> {
             return Ok(());
         }
         pause = if began.elapsed() >= LONG_LIFE { FIRST_PAUSE } else { pause };
-        let count = store.0.len();
+        let count = store.0.len() - 1;
         tracing::warn!("{name} ended ({status}) and is started again in {pause:?}; {count} descriptors are kept");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -127,7 +132,9 @@ fn start(mut command: Command, store: &Store, address: &str) -> std::io::Result<
     command.env(HELD, held).env(NOTIFY, address).spawn()
 }
 
-fn pass_on(pid: Pid, signal: Signal) -> bool {
+/// The daemon is told before that it is the last one.
+fn pass_on(pid: Pid, signal: Signal, end: &mut Option<PipeWriter>) -> bool {
+    *end = None;
     // Fails only where it has ended by itself.
     let _ = kill_process(pid, signal);
     true
@@ -157,9 +164,9 @@ fn receive(socket: &OwnedFd, daemon: Pid, store: &mut Store) -> Result<(), Errno
     Ok(())
 }
 
-/// Bytes of one entry of the list: `:NUMBER=NAME`.
+/// Bytes of one entry of the list: `:NUMBER=NAME`, and of the beginning of a line that may come with it.
 fn listed_bytes(name: &str) -> usize {
-    name.len() + 12
+    if name.starts_with(BEGUN) { 0 } else { name.len() + 12 + BEGUN_BYTES }
 }
 
 impl Drop for Store {

@@ -12,6 +12,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
     connect, sendmsg, socket_with,
@@ -23,6 +24,10 @@ pub const HELD: &str = "RINGWARD_HELD";
 pub const NOTIFY: &str = "NOTIFY_SOCKET";
 /// How the names of sockets begin that were bound by this process: the holder removes their files at its end.
 pub const SOCKET: &str = "socket.";
+/// Of the pipe whose other end the holder closes when it is to end itself: no process of ours comes after this one then.
+pub const LAST: &str = "holder.last";
+/// How the names of beginnings of lines begin, which are short: the holder has room for one for each descriptor.
+pub const BEGUN: &str = "begun.";
 /// The longest name.
 pub const NAME_BYTES: usize = 255;
 
@@ -34,6 +39,8 @@ const FIRST: RawFd = 3;
 pub struct FdStore {
     socket: Option<Arc<OwnedFd>>,
     is_holder: bool,
+    /// See [`LAST`].
+    last: Option<Arc<OwnedFd>>,
 }
 
 /// What was kept for this process: names and descriptors.
@@ -48,7 +55,10 @@ impl FdStore {
         let is_holder = std::env::var(HELD).is_ok_and(|held| held_by(&held, parent()).is_some());
         let numbers = numbers(|name| std::env::var(name).ok(), std::process::id(), parent());
         let take = |(number, name)| Some((name, inherited(number)?));
-        (Self { socket, is_holder }, numbers.into_iter().filter_map(take).collect())
+        let mut kept: Kept = numbers.into_iter().filter_map(take).collect();
+        let last = kept.iter().position(|(name, _)| name == LAST);
+        let last = last.map(|index| Arc::new(kept.swap_remove(index).1));
+        (Self { socket, is_holder, last }, kept)
     }
 
     /// Whether there is anybody who keeps anything.
@@ -59,6 +69,15 @@ impl FdStore {
     /// Whether it is the holder, which keeps also the sockets and their files.
     pub fn is_holder(&self) -> bool {
         self.is_there() && self.is_holder
+    }
+
+    /// Whether the holder will start another process like this one when this one ends, as far as that is known now.
+    pub fn has_successor(&self) -> bool {
+        let Some(last) = &self.last else { return false };
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut watched = [PollFd::new(&**last, PollFlags::IN)];
+        // Nothing is ever written to it.
+        self.is_holder() && poll(&mut watched, Some(&no_wait)) == Ok(0)
     }
 
     /// Has `descriptor` kept under `name`: printable, without `:`, and at most [`NAME_BYTES`]. It stays kept also when

@@ -95,13 +95,14 @@ pub fn start(
     Ok(MemlogdHandle { stop, thread })
 }
 
-async fn run(socket: OwnedFd, kept: Kept, shared: Rc<Shared>, stopping: watch::Receiver<bool>) {
+async fn run(socket: OwnedFd, mut kept: Kept, shared: Rc<Shared>, stopping: watch::Receiver<bool>) {
     let sealer = tokio::task::spawn_local(Rc::clone(&shared).keep_sealing());
     let socket = match watch_readable(socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!("the log socket can't be watched: {error}"),
     };
     let mut streams = JoinSet::new();
+    shared.keeper.take_begun(&mut kept);
     for (name, fd) in kept {
         if let Some((name, held)) = shared.keeper.go_on(name) {
             read(&name, fd, Some(held), &shared, &mut streams, &stopping);
