@@ -87,6 +87,20 @@ words! {
 }
 
 words! {
+    /// Whose stack traces are joined.
+    pub enum TraceChoice {
+        All = "all",
+        Go = "go",
+        Java = "java",
+        Python = "python",
+        Rust = "rust",
+        Dotnet = "dotnet",
+        Ruby = "ruby",
+        Javascript = "javascript",
+    }
+}
+
+words! {
     /// Where a line that is too long is cut.
     pub enum CutChoice {
         Characters = "characters",

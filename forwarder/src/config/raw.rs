@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 pub use super::choices::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::journal::{FieldName, Match};
+use super::multiline::Multiline;
 use super::record_limit::RecordLimit;
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit};
@@ -106,6 +107,10 @@ document! {
         /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object).
         /// `logfmt`: so does a line of `key=value` pairs. What does not parse is text. See `docs/capture.md`.
         parse: CaptureParse = "text",
+
+        /// Join lines that belong together to one record, as those of a stack trace. `all`, a language, or a mapping. See
+        /// `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
 
         /// Capture standard output and error of every container on this machine.
         containers: bool = "true",
@@ -242,6 +247,14 @@ document! {
         /// The name of what the files hold: the `talos-service` of their records.
         name: Name => "the file's path; of a container's log, the container's name",
 
+        /// What a line is taken for, without the time and stream that a container's log has before it: as
+        /// `capture.parse`.
+        parse: CaptureParse = "text",
+
+        /// Join lines that belong together to one record, as those of a stack trace. `all`, a language, or a mapping. See
+        /// `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
+
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
 
@@ -309,6 +322,10 @@ document! {
         /// `msg` empty; what is dropped is counted. `text`: text, whatever it looks like. Blank lines are skipped, but for
         /// `text`. See `docs/syslog.md`.
         parse: ParseChoice => "`auto`; of a unix socket, `syslog`",
+
+        /// TCP, and not with `syslog`: join lines that belong together to one record, as those of a stack trace. `all`, a
+        /// language, or a mapping. See `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
 
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",

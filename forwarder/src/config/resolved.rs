@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
+use super::pattern::Pattern;
 use super::raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
@@ -59,6 +60,7 @@ pub struct CaptureConfig {
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
     pub parse: CaptureParse,
+    pub multiline: Option<MultilineConfig>,
     pub containers: bool,
     pub exclude: Vec<NamePattern>,
     pub backlog: bool,
@@ -78,6 +80,24 @@ impl CaptureConfig {
     pub fn wants_anything(&self) -> bool {
         self.containers || !self.pids.is_empty() || !self.cgroups.is_empty() || !self.units.is_empty()
     }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MultilineConfig {
+    pub grouping: GroupingConfig,
+    /// 2 to 100,000.
+    pub max_lines: usize,
+    /// 1 KiB to 16 MiB, and at most [`RingConfig::bytes`].
+    pub max_bytes: usize,
+    /// 10 ms to 1 h.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupingConfig {
+    Traces(TraceChoice),
+    Start(Pattern),
+    Continuation(Pattern),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +147,8 @@ pub struct FilesConfig {
     pub ignore_older: Option<Duration>,
     /// Printable; `None`: the path, or the container's name.
     pub name: Option<String>,
+    pub parse: CaptureParse,
+    pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, at most what the ring holds.
     pub max_line: usize,
     /// 10 ms to 1 h.
@@ -154,6 +176,8 @@ pub struct ListenConfig {
     /// Printable.
     pub name: String,
     pub parse: ParseChoice,
+    /// Only for TCP, and not for syslog.
+    pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, and not more than the ring.
     pub max_line: usize,
     /// 1 to 65536.

@@ -13,6 +13,7 @@ pub mod line;
 pub mod log_entry;
 pub mod log_line;
 pub mod logfmt;
+pub mod multiline;
 mod pairs;
 mod peer;
 mod space;

@@ -6,14 +6,17 @@ use anyhow::{Context, bail};
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, JournalConfig, JournalNames, KernelConfig,
-    ListenConfig, ListenEndpoint, ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
+    CaptureConfig, CaptureParse, FacilityChoice, FileFormat, FilesConfig, GroupingConfig, HookChoice, JournalConfig,
+    JournalNames, KernelConfig, ListenConfig, ListenEndpoint, MultilineConfig, ParseChoice, ReadFrom, RecordsChoice,
+    ResolvedConfig, TraceChoice,
 };
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
+use crate::parse::multiline::{Grouping, Language};
 use crate::ring::Ring;
 use crate::source::docker::{self, DockerHandle, DockerOptions};
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
+use crate::source::joiner::JoinOptions;
 use crate::source::journal::{self, JournalHandle, JournalOptions};
 use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
@@ -209,7 +212,8 @@ impl Sources {
             capture.ring_len >> 10
         );
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
-        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse: captured_kind(config.parse) };
+        let (parse, join) = (captured_kind(config.parse), config.multiline.as_ref().map(joining));
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse, join };
         let proc = Proc::new("/proc");
         let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
@@ -293,9 +297,27 @@ impl Sources {
     }
 }
 
-#[cfg(feature = "ebpf")]
-fn captured_kind(parse: crate::config::CaptureParse) -> LineKind {
-    use crate::config::CaptureParse;
+/// Which lines are joined.
+fn joining(config: &MultilineConfig) -> Arc<JoinOptions> {
+    let grouping = match &config.grouping {
+        GroupingConfig::Start(pattern) => Grouping::Start(pattern.compiled()),
+        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.compiled()),
+        GroupingConfig::Traces(choice) => Grouping::traces(match choice {
+            TraceChoice::All => &Language::ALL,
+            TraceChoice::Go => &[Language::Go],
+            TraceChoice::Java => &[Language::Java],
+            TraceChoice::Python => &[Language::Python],
+            TraceChoice::Rust => &[Language::Rust],
+            TraceChoice::Dotnet => &[Language::Dotnet],
+            TraceChoice::Ruby => &[Language::Ruby],
+            TraceChoice::Javascript => &[Language::Javascript],
+        }),
+    };
+    let &MultilineConfig { max_lines, max_bytes, timeout, .. } = config;
+    Arc::new(JoinOptions { grouping, max_lines, max_bytes, timeout })
+}
+
+fn captured_kind(parse: CaptureParse) -> LineKind {
     match parse {
         CaptureParse::Talos => LineKind::Talos,
         CaptureParse::Logfmt => LineKind::Logfmt,
@@ -316,6 +338,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
             (ParseChoice::Text, _) => LineKind::Text,
         },
+        join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         max_connections: config.max_connections,
         receive_buffer: config.receive_buffer,
@@ -368,6 +391,8 @@ fn selection(config: &FilesConfig) -> Selection {
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),
+        kind: captured_kind(config.parse),
+        join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         idle_flush: config.idle_flush,
     }

@@ -20,6 +20,24 @@ impl Lines {
         Self { output: Output::new(ring), parser: LineParser::new(TimeZone::system()) }
     }
 
+    /// Puts a line of a source whose lines are all records, blank ones too. What the line says itself stands instead of
+    /// what `meta` has.
+    #[inline]
+    pub fn push(&mut self, origin: &OriginHandle, kind: LineKind, meta: RecordMeta, line: &[u8]) {
+        if kind == LineKind::Text || !self.push_parsed(origin, kind, meta, line) {
+            self.output.push(origin, meta, line);
+        }
+    }
+
+    fn push_parsed(&mut self, origin: &OriginHandle, kind: LineKind, meta: RecordMeta, line: &[u8]) -> bool {
+        let Some(parsed) = self.parser.parse(kind, line, meta.time_ns) else { return false };
+        let flags = if parsed.is_object { meta.flags.without(Flags::PARTIAL) } else { meta.flags };
+        let (time_ns, original_len) = (parsed.time_ns.unwrap_or(meta.time_ns), parsed.parts.body.len);
+        let meta = RecordMeta { time_ns, level: parsed.level, flags, original_len, ..meta };
+        self.output.push_parts(origin, meta, &parsed.parts);
+        true
+    }
+
     /// Puts a line that came at `now_ns` (since the epoch) and has no time of its own, or an earlier or later one.
     /// Returns the record's flags; `None` where the line is blank, and `kind` takes that for none.
     #[inline]

@@ -1,5 +1,7 @@
 //! How what comes by a connection is cut into records.
 
+use std::time::Duration;
+
 use super::Listener;
 use crate::record::Flags;
 use crate::source::framer::{Framed, Framer};
@@ -16,7 +18,7 @@ impl Frames {
         if listener.options.kind.has_header() {
             Self::Syslog(SyslogFramer::new(max_line))
         } else {
-            Self::Lines(Framer::new(max_line))
+            Self::Lines(Framer::joining(max_line, listener.options.join.as_ref()))
         }
     }
 
@@ -40,6 +42,15 @@ impl Frames {
         match self {
             Self::Lines(framer) => framer.is_waiting(),
             Self::Syslog(framer) => framer.is_waiting(),
+        }
+    }
+
+    /// After how long without more lines that wait for others go on by themselves; `None` where none do, and the rest of
+    /// a line may take as long as its connection.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Lines(framer) => Some(framer.patience(Duration::MAX)).filter(|patience| *patience < Duration::MAX),
+            Self::Syslog(_) => None,
         }
     }
 

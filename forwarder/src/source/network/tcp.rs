@@ -11,7 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::frames::Frames;
 use super::intake::{Intake, READ_BYTES};
@@ -109,7 +109,17 @@ async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, mut
 /// Reads to the end of the connection.
 async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     loop {
-        stream.readable().await?;
+        match frames.patience() {
+            None => stream.readable().await?,
+            Some(patience) => match timeout(patience, stream.readable()).await {
+                Ok(ready) => ready?,
+                Err(_) => {
+                    intake.end(listener, frames);
+                    intake.seal_soon();
+                    continue;
+                }
+            },
+        }
         if !intake.ring.has_room() {
             intake.seal_soon();
             intake.ring.room().await;
