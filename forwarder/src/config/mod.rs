@@ -43,6 +43,7 @@ pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use host::Host;
 pub use overrides::Overrides;
+pub use pattern::LinesConfig;
 pub use raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
     ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::error::{Place, Problems};
 use super::host::Host;
-use super::raw::{Capture, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
+use super::pattern::{LinesConfig, Pattern, TimeText};
+use super::raw::{Capture, CaptureParse, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
 use super::resolved::{
     CaptureConfig, DockerConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
 };
@@ -179,6 +180,7 @@ impl Check<'_> {
             ignore_older: raw.ignore_older.as_ref().map(|age| self.period(age, "1s", "87600h")),
             name: raw.name.as_ref().map(|name| name.value.0.clone()),
             parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
             multiline: self.multiline(raw.multiline.as_ref(), ring),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
@@ -197,6 +199,7 @@ impl Check<'_> {
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
             multiline: self.multiline(raw.multiline.as_ref(), ring),
             containers: raw.containers().value,
             exclude: items(raw.exclude.as_ref(), Clone::clone),
@@ -206,6 +209,15 @@ impl Check<'_> {
             units: units.into_iter().collect(),
             hold_bytes: self.bytes(&raw.hold(), 64 * KIB, GIB),
         }
+    }
+
+    fn line_pattern(
+        &mut self,
+        parse: &Located<CaptureParse>,
+        pattern: Option<&Located<Pattern>>,
+        time: Option<&Located<TimeText>>,
+    ) -> Option<LinesConfig> {
+        self.described(parse, parse.value == CaptureParse::Regex, pattern, time)
     }
 
     /// Everything is checked, also where it is not asked for.

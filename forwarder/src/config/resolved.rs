@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
-use super::pattern::Pattern;
+use super::pattern::{LinesConfig, Pattern};
 use super::raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
     ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
@@ -60,6 +60,8 @@ pub struct CaptureConfig {
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
     pub parse: CaptureParse,
+    /// With [`CaptureParse::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
     pub multiline: Option<MultilineConfig>,
     pub containers: bool,
     pub exclude: Vec<NamePattern>,
@@ -148,6 +150,8 @@ pub struct FilesConfig {
     /// Printable; `None`: the path, or the container's name.
     pub name: Option<String>,
     pub parse: CaptureParse,
+    /// With [`CaptureParse::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
     pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, at most what the ring holds.
     pub max_line: usize,
@@ -176,6 +180,8 @@ pub struct ListenConfig {
     /// Printable.
     pub name: String,
     pub parse: ParseChoice,
+    /// With [`ParseChoice::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
     /// Only for TCP, and not for syslog.
     pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, and not more than the ring.

@@ -69,6 +69,7 @@ fn everything_can_be_said() {
             idle_flush: Duration::from_secs(2),
             max_line: 2 << 10,
             parse: CaptureParse::Talos,
+            pattern: None,
             multiline: None,
             containers: false,
             exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],

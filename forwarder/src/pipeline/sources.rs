@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
     CaptureConfig, CaptureParse, FacilityChoice, FileFormat, FilesConfig, GroupingConfig, HookChoice, JournalConfig,
-    JournalNames, KernelConfig, ListenConfig, ListenEndpoint, MultilineConfig, ParseChoice, ReadFrom, RecordsChoice,
-    ResolvedConfig, TraceChoice,
+    JournalNames, KernelConfig, LinesConfig, ListenConfig, ListenEndpoint, MultilineConfig, ParseChoice, ReadFrom,
+    RecordsChoice, ResolvedConfig, TraceChoice,
 };
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
 use crate::parse::multiline::{Grouping, Language};
+use crate::parse::pattern::LinePattern;
 use crate::ring::Ring;
 use crate::source::docker::{self, DockerHandle, DockerOptions};
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
@@ -212,7 +213,8 @@ impl Sources {
             capture.ring_len >> 10
         );
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
-        let (parse, join) = (captured_kind(config.parse), config.multiline.as_ref().map(joining));
+        let (parse, join) =
+            (captured_kind(config.parse, config.pattern.as_ref()), config.multiline.as_ref().map(joining));
         let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse, join };
         let proc = Proc::new("/proc");
         let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
@@ -317,12 +319,23 @@ fn joining(config: &MultilineConfig) -> Arc<JoinOptions> {
     Arc::new(JoinOptions { grouping, max_lines, max_bytes, timeout })
 }
 
-fn captured_kind(parse: CaptureParse) -> LineKind {
+fn captured_kind(parse: CaptureParse, pattern: Option<&LinesConfig>) -> LineKind {
     match parse {
+        CaptureParse::Detect => LineKind::Detect,
         CaptureParse::Talos => LineKind::Talos,
         CaptureParse::Logfmt => LineKind::Logfmt,
+        CaptureParse::Klog => LineKind::Klog,
+        CaptureParse::Kata => LineKind::Kata,
+        CaptureParse::Regex => described(pattern),
         CaptureParse::Text => LineKind::Text,
     }
+}
+
+/// Lines as the configuration describes them. It holds until the program ends, and so does what is made of it.
+fn described(lines: Option<&LinesConfig>) -> LineKind {
+    let Some(lines) = lines else { return LineKind::Text };
+    let pattern = LinePattern::new(lines.pattern.compiled(), lines.time.clone());
+    LineKind::Pattern(Box::leak(Box::new(pattern)))
 }
 
 fn listen_options(config: &ListenConfig) -> ListenOptions {
@@ -331,6 +344,10 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
         name: config.name.clone(),
         kind: match (config.parse, &config.endpoint) {
             (ParseChoice::Auto, _) => LineKind::Auto,
+            (ParseChoice::Detect, _) => LineKind::Detect,
+            (ParseChoice::Klog, _) => LineKind::Klog,
+            (ParseChoice::Kata, _) => LineKind::Kata,
+            (ParseChoice::Regex, _) => described(config.pattern.as_ref()),
             (ParseChoice::Talos, _) => LineKind::Talos,
             (ParseChoice::Logfmt, _) => LineKind::Logfmt,
             (ParseChoice::Syslog, ListenEndpoint::Unix(_)) => LineKind::LocalSyslog,
@@ -391,7 +408,7 @@ fn selection(config: &FilesConfig) -> Selection {
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),
-        kind: captured_kind(config.parse),
+        kind: captured_kind(config.parse, config.pattern.as_ref()),
         join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         idle_flush: config.idle_flush,

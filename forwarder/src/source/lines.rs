@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::output::Output;
+use crate::parse::kata;
 use crate::parse::line::{LineKind, LineParser, Parsed};
 use crate::record::{Flags, OriginHandle, RecordMeta};
 use crate::ring::Ring;
@@ -24,8 +25,25 @@ impl Lines {
     /// what `meta` has.
     #[inline]
     pub fn push(&mut self, origin: &OriginHandle, kind: LineKind, meta: RecordMeta, line: &[u8]) {
-        if kind == LineKind::Text || !self.push_parsed(origin, kind, meta, line) {
+        if kind == LineKind::Text {
             self.output.push(origin, meta, line);
+        } else if kind.has_glued_records() && !meta.flags.contains(Flags::PARTIAL) {
+            self.push_split(origin, kind, meta, line);
+        } else if !self.push_parsed(origin, kind, meta, line) {
+            self.output.push(origin, meta, line);
+        }
+    }
+
+    /// Puts each record of a line. Only the last has the line's position: a checkpoint must not be within the line, and
+    /// what has none is given again to whoever has not acknowledged all of it.
+    fn push_split(&mut self, origin: &OriginHandle, kind: LineKind, meta: RecordMeta, line: &[u8]) {
+        let mut pieces = kata::split(line).peekable();
+        if pieces.peek().is_none() {
+            self.output.push(origin, meta, line);
+        }
+        while let Some(piece) = pieces.next() {
+            let position = if pieces.peek().is_none() { meta.position } else { 0 };
+            self.push_parsed(origin, kind, RecordMeta { position, ..meta }, piece);
         }
     }
 
@@ -49,6 +67,14 @@ impl Lines {
         now_ns: i64,
         flags: Flags,
     ) -> Option<Flags> {
+        if kind.has_glued_records() && flags.is_empty() {
+            let mut pieces = 0;
+            for piece in kata::split(line) {
+                let meta = RecordMeta::line(now_ns, piece);
+                pieces += usize::from(self.push_parsed(origin, kind, meta, piece));
+            }
+            return (pieces > 0).then_some(flags);
+        }
         let parsed = match self.parser.parse(kind, line, now_ns) {
             Some(parsed) => parsed,
             None if flags.is_empty() => return None,
