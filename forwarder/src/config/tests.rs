@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_listener() {
         ),
         (
             "{endpoint: 'tcp://h:1', parse: json}",
-            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `talos`",
+            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `detect`, `talos`",
         ),
         (
             "{endpoint: 'tcp://h:1', max_line: 5MiB}",

@@ -6,6 +6,7 @@ mod follow;
 mod harness;
 mod journal;
 mod multiline;
+mod parsers;
 mod restart;
 mod rotate;
 

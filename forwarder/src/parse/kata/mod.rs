@@ -10,13 +10,14 @@
 //!   So it is with `source=agent` and a `msg` that begins with `time=`, of Kata 1.
 //!
 //! Guest kernel and agent write to one console, so that lines are cut, glued, and have others within them. [`split`] finds
-//! the records in a line again; what lies between is text, with the field `unparsed`, and so is a record that was cut.
+//! the records in a line again; what lies between is text, with the field `unparsed`, and so is a record that was cut. What
+//! of both has more than [`MAX_MEMBERS`] fields is not looked into.
 
 mod split;
 
 pub use self::split::split;
 use super::fields::Fields;
-use super::json::JsonParser;
+use super::json::{JsonParser, MAX_MEMBERS};
 use super::line::Parsed;
 use super::logfmt::LogfmtParser;
 use super::pattern::level_of;
@@ -95,6 +96,10 @@ impl KataParser {
         } else if inner.first() == Some(&b'{') && json.read(inner, 0) {
             own.extend(json.members(inner));
         }
+        if own.len() + logfmt.pairs().count() > MAX_MEMBERS {
+            own.clear();
+        }
+        own.sort_by_key(|(key, ..)| *key);
         let (mut time_ns, mut level, mut own_level, mut body) = (None, Level::Info, None, None);
         for (key, value, is_json) in &own {
             match *key {
@@ -106,7 +111,7 @@ impl KataParser {
         }
         for pair in logfmt.pairs() {
             let (key, value) = (bytes(line, logfmt.more(), pair.key), bytes(line, logfmt.more(), pair.value));
-            let is_shims = matches!(key, b"msg" | b"level") || own.iter().any(|(other, ..)| *other == key);
+            let is_shims = matches!(key, b"msg" | b"level") || own.binary_search_by_key(&key, |(key, ..)| *key).is_ok();
             match key {
                 _ if pair.key == console.key => {}
                 b"time" if !pair.is_json && time_ns.is_none() && times.rfc3339(value).is_some() => {
@@ -125,8 +130,8 @@ impl KataParser {
             None if is_text => fields.beside(|more| more.extend_from_slice(inner)),
             None => Span::default(),
         };
-        // An object that was cut, or has something else in it.
-        if is_text && memchr::memmem::find(inner, split::OBJECT).is_some() {
+        // A record that was cut, or has something else in it.
+        if is_text && (inner.starts_with(split::TIME) || memchr::memmem::find(inner, split::OBJECT).is_some()) {
             fields.flag("unparsed");
         }
         Parsed { time_ns, level: own_level.unwrap_or(level), is_object: false, parts: fields.parts(line, body) }

@@ -9,11 +9,28 @@ pub(super) const OBJECT: &[u8] = b"{\"msg\":";
 /// How a record of the shim begins.
 pub(super) const TIME: &[u8] = b"time=\"";
 
+/// Braces within each other that an object may have. Without it, a line of nothing but beginnings would be looked through
+/// once for each of them.
+const MAX_DEPTH: usize = 64;
+
 /// The pieces of a line; at least one, where it is not blank.
 pub fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = line;
-    std::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
+    let mut pieces = Pieces { line, at: 0, object_at: 0, time_at: 0 };
+    std::iter::from_fn(move || pieces.next())
+}
+
+struct Pieces<'l> {
+    line: &'l [u8],
+    at: usize,
+    /// Where records begin at the next, as far as it is known: right where it is not before what is asked for.
+    object_at: usize,
+    time_at: usize,
+}
+
+impl<'l> Pieces<'l> {
+    fn next(&mut self) -> Option<&'l [u8]> {
+        let start = self.line.len() - self.line[self.at..].trim_ascii_start().len();
+        let rest = &self.line[start..];
         if rest.is_empty() {
             return None;
         }
@@ -22,19 +39,27 @@ pub fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
             _ if rest.starts_with(TIME) => pairs_len(rest),
             _ => None,
         };
-        let (piece, behind) = rest.split_at(len.unwrap_or_else(|| next_record(rest)));
-        rest = behind;
-        Some(piece)
-    })
-}
+        self.at = match len {
+            Some(len) => start + len,
+            None => self.next_record(start + 1),
+        };
+        Some(&self.line[start..self.at])
+    }
 
-/// Where the next record begins behind the first byte; else the end.
-fn next_record(text: &[u8]) -> usize {
-    let find = |what: &[u8]| memchr::memmem::find(&text[1..], what).map_or(text.len(), |at| at + 1);
-    // A key that ends so is none.
-    let time = memchr::memmem::find_iter(&text[1..], TIME).map(|at| at + 1);
-    let time = time.into_iter().find(|at| !is_word(text[at - 1]) || text[at - 1].is_ascii_digit());
-    find(OBJECT).min(time.unwrap_or(text.len()))
+    /// Where the next record begins, from `from` on; else the end.
+    fn next_record(&mut self, from: usize) -> usize {
+        let line = self.line;
+        if self.object_at < from {
+            self.object_at = memchr::memmem::find(&line[from..], OBJECT).map_or(line.len(), |at| from + at);
+        }
+        if self.time_at < from {
+            // A key that ends so is none.
+            let is_record = |at: &usize| !is_word(line[at - 1]) || line[at - 1].is_ascii_digit();
+            let found = memchr::memmem::find_iter(&line[from..], TIME).map(|at| from + at).find(is_record);
+            self.time_at = found.unwrap_or(line.len());
+        }
+        self.object_at.min(self.time_at)
+    }
 }
 
 /// Of the object that the text begins with: to the brace that closes it.
@@ -44,12 +69,23 @@ fn object_len(text: &[u8]) -> Option<usize> {
         match text.get(at)? {
             b'{' => depth += 1,
             b'}' => depth -= 1,
-            b'"' => at = string_end(text, at)? - 1,
+            b'"' => {
+                at = string_end(text, at)?;
+                // Else a text that was cut, and goes to the quote that the next record begins with.
+                let behind = text[at..].iter().find(|byte| !byte.is_ascii_whitespace());
+                if !matches!(behind?, b':' | b',' | b'}' | b']') {
+                    return None;
+                }
+                continue;
+            }
             _ => {}
         }
         at += 1;
         if depth == 0 {
             return Some(at);
+        }
+        if depth > MAX_DEPTH {
+            return None;
         }
     }
 }

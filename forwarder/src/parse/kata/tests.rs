@@ -99,6 +99,32 @@ fn records_are_found_again_in_what_is_glued() {
     assert!(pieces("  ").is_empty());
 }
 
+/// Each of these would take minutes if it were looked through again for each beginning in it.
+#[test]
+fn what_only_begins_is_looked_at_once() {
+    for part in [
+        r#"{"msg":"#,
+        r#"{"msg":{},"#,
+        r#"{"msg":["#,
+        r#"time="".""#,
+        r#"time="{"#,
+        r#"{"msg":"x"#,
+        "{",
+        r#"time="" a={"#,
+    ] {
+        let line = part.repeat((1 << 20) / part.len());
+        let mut parser = KataParser::default();
+        let mut len = 0;
+        for piece in split(line.as_bytes()) {
+            len += piece.iter().filter(|byte| **byte != b' ').count();
+            if len < 10_000 {
+                parser.parse(&mut TimeReader::default(), piece);
+            }
+        }
+        assert_eq!(len, line.len() - line.matches(' ').count(), "{part}");
+    }
+}
+
 proptest! {
     /// Whatever comes, every byte but white space is in a piece.
     #[test]
