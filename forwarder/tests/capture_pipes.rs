@@ -12,7 +12,7 @@ use ringward::parse::line::LineKind;
 use ringward::record::{FieldValue, Flags, Origin, OriginHandle, OriginKind, Stream};
 use ringward::ring::{Cursor, ReaderOptions as RingReader, Ring, RingLimits};
 use ringward::source::ebpf::load::{LoadOptions, load};
-use ringward::source::ebpf::names::Names;
+use ringward::source::ebpf::names::{Known, Names};
 use ringward::source::ebpf::reader::{ReaderHandle, ReaderOptions, start};
 use ringward::source::ebpf::stream::StreamLimits;
 
@@ -22,7 +22,7 @@ struct EveryProgram;
 struct Nobody;
 
 impl Names for Nobody {
-    fn name(&mut self, _: &ExecRecord) -> Option<[OriginHandle; 2]> {
+    fn name(&mut self, _: &ExecRecord) -> Option<Known> {
         std::thread::sleep(Duration::from_secs(30));
         None
     }
@@ -33,12 +33,11 @@ impl Names for Nobody {
 }
 
 impl Names for EveryProgram {
-    fn name(&mut self, exec: &ExecRecord) -> Option<[OriginHandle; 2]> {
+    fn name(&mut self, exec: &ExecRecord) -> Option<Known> {
         let name = format!("p{}", exec.process);
-        Some(
-            [Stream::Stdout, Stream::Stderr]
-                .map(|stream| OriginHandle::new(Origin { stream, ..Origin::new(OriginKind::Container, name.clone()) })),
-        )
+        let origin = |stream| Origin { stream, ..Origin::new(OriginKind::Container, name.clone()) };
+        let origins = [Stream::Stdout, Stream::Stderr].map(|stream| OriginHandle::new(origin(stream)));
+        Some(Known { origins, log: None })
     }
 
     fn held(&mut self, _: &[PipeKey]) -> HashSet<PipeKey> {
@@ -56,7 +55,7 @@ fn capture_with(ring_bytes: usize, names: Box<dyn Names>) -> (ReaderHandle, Curs
     let ring = Ring::new(RingLimits { bytes: 1 << 30, records: u64::MAX }, 1);
     let cursor = ring.reader(RingReader::new("test"));
     let limits = StreamLimits { max_line: 4 << 20, hold: 64 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text };
+    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None };
     let handle = start(capture, options, ring, names, None).expect("threads can be started");
     handle.confirm();
     (handle, cursor)

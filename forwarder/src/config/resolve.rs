@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::error::{Place, Problems};
 use super::host::Host;
-use super::raw::{Capture, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
+use super::pattern::{LinesConfig, Pattern, TimeText};
+use super::raw::{
+    Capture, CaptureFrom, CaptureParse, Docker, FileFormat, Files, ForAll, Kernel, Memlogd, Raw, ReadFrom, Ring, View,
+};
 use super::resolved::{
     CaptureConfig, DockerConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
 };
@@ -49,6 +52,9 @@ impl Environment {
 }
 
 /// # Errors
+/// Where the kubelet and Docker keep what containers print.
+const CONTAINER_LOGS: [&str; 2] = ["/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log"];
+
 /// Everything that does not hold.
 pub fn resolve(
     raw: Raw,
@@ -59,10 +65,11 @@ pub fn resolve(
     let mut check = Check { problems: &mut problems, host: &environment.host };
     let state_dir = check.state_dir(&raw, environment);
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
-    let capture = check.capture(&raw_capture);
+    let capture = check.capture(&raw_capture, &raw_ring);
     let ring = check.ring(&raw_ring);
     check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
-    let files = check.files(raw.files.as_ref(), &raw_ring);
+    let mut files = check.files(raw.files.as_ref(), &raw_ring);
+    files.extend(check.container_logs(&raw_capture, &capture));
     let kernel = kernel(&value_of(&raw.kernel));
     let journal = check.journal(&value_of(&raw.journal), &raw_ring, kernel.enabled);
     let listen = check.listen(raw.listen.as_ref(), &raw_ring);
@@ -135,6 +142,7 @@ impl Check<'_> {
                 Limit::Unlimited => u64::MAX,
                 Limit::AtMost(records) => records,
             },
+            file: raw.file.as_ref().map(|file| file.value.clone()),
         }
     }
 
@@ -178,12 +186,15 @@ impl Check<'_> {
             read_from: raw.read_from().value,
             ignore_older: raw.ignore_older.as_ref().map(|age| self.period(age, "1s", "87600h")),
             name: raw.name.as_ref().map(|name| name.value.0.clone()),
+            parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
+            multiline: self.multiline(raw.multiline.as_ref(), ring),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
         }
     }
 
-    fn capture(&mut self, raw: &Capture) -> CaptureConfig {
+    fn capture(&mut self, raw: &Capture, ring: &Ring) -> CaptureConfig {
         let pids: BTreeSet<u32> = items(raw.pids.as_ref(), |pid| pid.0);
         let cgroups: BTreeSet<String> = items(raw.cgroups.as_ref(), |cgroup| cgroup.0.clone());
         let units: BTreeSet<String> = items(raw.units.as_ref(), |unit| unit.0.clone());
@@ -196,6 +207,8 @@ impl Check<'_> {
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             from: raw.from().value,
             parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
+            multiline: self.multiline(raw.multiline.as_ref(), ring),
             containers: raw.containers().value,
             exclude: items(raw.exclude.as_ref(), Clone::clone),
             backlog: raw.backlog().value,
@@ -204,6 +217,49 @@ impl Check<'_> {
             units: units.into_iter().collect(),
             hold_bytes: self.bytes(&raw.hold(), 64 * KIB, GIB),
         }
+    }
+
+    /// The log files of containers, where nothing but these is wanted.
+    fn container_logs(&mut self, raw: &Capture, capture: &CaptureConfig) -> Option<FilesConfig> {
+        if capture.from != CaptureFrom::File {
+            return None;
+        }
+        if let Some(exclude) = raw.exclude.as_ref().filter(|list| !list.value.is_empty()) {
+            let instead = "`files` with `exclude` for the paths, and `containers: false`";
+            self.add(exclude, "can't be told by log files", instead);
+        }
+        let by_ebpf = "no `from: file`: a process that is in no container has no log file";
+        if let Some(pids) = raw.pids.as_ref().filter(|list| !list.value.is_empty()) {
+            self.add(pids, "are captured by eBPF", by_ebpf);
+        }
+        if let Some(cgroups) = raw.cgroups.as_ref().filter(|list| !list.value.is_empty()) {
+            self.add(cgroups, "are captured by eBPF", by_ebpf);
+        }
+        if let Some(units) = raw.units.as_ref().filter(|list| !list.value.is_empty()) {
+            self.add(units, "are captured by eBPF", by_ebpf);
+        }
+        capture.containers.then(|| FilesConfig {
+            include: CONTAINER_LOGS.iter().map(|path| Glob::parse(path).expect("it is one of ours")).collect(),
+            exclude: Vec::new(),
+            format: FileFormat::Auto,
+            read_from: if capture.backlog { ReadFrom::Beginning } else { ReadFrom::End },
+            ignore_older: None,
+            name: None,
+            parse: capture.parse,
+            pattern: capture.pattern.clone(),
+            multiline: capture.multiline.clone(),
+            max_line: capture.max_line,
+            idle_flush: capture.idle_flush,
+        })
+    }
+
+    fn line_pattern(
+        &mut self,
+        parse: &Located<CaptureParse>,
+        pattern: Option<&Located<Pattern>>,
+        time: Option<&Located<TimeText>>,
+    ) -> Option<LinesConfig> {
+        self.described(parse, parse.value == CaptureParse::Regex, pattern, time)
     }
 
     /// Everything is checked, also where it is not asked for.

@@ -53,13 +53,13 @@ fn everything_can_be_said() {
     let config = from_text(
         "t.yaml",
         "state_dir: /s\nio: epoll\nshutdown_timeout: 3s\nring: {bytes: 8MiB, records: 5}\n\
-         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, parse: talos, containers: no_, exclude: [a*], \
+         capture: {hook: kprobe, ring_bytes: 1MiB, max_write: 64KiB, idle_flush: 2s, max_line: 2KiB, from: ebpf, parse: talos, containers: no_, exclude: [a*], \
          backlog: false, pids: [3, 1, 3], cgroups: [/a/], units: [cron], hold: 1MiB}\n"
             .replace("no_", "false")
             .as_str(),
     )
     .unwrap();
-    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5 });
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5, file: None });
     assert_eq!(
         config.capture,
         CaptureConfig {
@@ -70,6 +70,8 @@ fn everything_can_be_said() {
             max_line: 2 << 10,
             from: CaptureFrom::Ebpf,
             parse: CaptureParse::Talos,
+            pattern: None,
+            multiline: None,
             containers: false,
             exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],
             backlog: false,
@@ -80,6 +82,15 @@ fn everything_can_be_said() {
         }
     );
     assert_eq!((config.io, config.shutdown_timeout), (IoChoice::Epoll, Duration::from_secs(3)));
+}
+
+#[test]
+fn log_files_alone() {
+    let config = from_text("t.yaml", "capture: {from: file, max_line: 2KiB, backlog: false, parse: logfmt}\n").unwrap();
+    let [files] = config.files.as_slice() else { panic!("{:?}", config.files) };
+    assert_eq!((files.max_line, files.read_from, files.parse), (2 << 10, ReadFrom::End, CaptureParse::Logfmt));
+    let problems = from_text("t.yaml", "capture: {from: file, exclude: [a], pids: [1]}\n").unwrap_err();
+    assert_eq!(problems.0.len(), 2, "{problems}");
 }
 
 #[test]
@@ -206,7 +217,7 @@ fn what_is_wrong_with_a_listener() {
         ),
         (
             "{endpoint: 'tcp://h:1', parse: json}",
-            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `talos`",
+            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `detect`, `talos`",
         ),
         (
             "{endpoint: 'tcp://h:1', max_line: 5MiB}",
@@ -318,7 +329,7 @@ fn later_documents_replace_values_and_extend_lists() {
                 io: uring\nring: {records: 9}\ndestinations: [{endpoint: 'udp://h:2'}]\n";
     let config = from_text("t.yaml", text).unwrap();
     assert_eq!(config.io, IoChoice::Uring);
-    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9 });
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9, file: None });
     assert_eq!(config.destinations.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["udp://h:1", "udp://h:2"]);
 }
 

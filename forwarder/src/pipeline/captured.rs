@@ -25,11 +25,14 @@ pub(super) struct CapturedUntil {
     /// The present one; `None`: nothing is captured.
     now: Box<dyn Fn() -> Option<Captured>>,
     waiting: RefCell<VecDeque<Captured>>,
+    /// Whether what is in the ring survives the program.
+    keeps_ring: bool,
 }
 
 impl CapturedUntil {
-    pub(super) fn new(now: Box<dyn Fn() -> Option<Captured>>) -> Self {
-        Self { now, waiting: RefCell::default() }
+    /// `keeps_ring`: the ring survives the program, so that what is in it counts as taken.
+    pub(super) fn new(now: Box<dyn Fn() -> Option<Captured>>, keeps_ring: bool) -> Self {
+        Self { now, waiting: RefCell::default(), keeps_ring }
     }
 
     /// Notes what all destinations have taken.
@@ -41,7 +44,7 @@ impl CapturedUntil {
         {
             waiting.push_back(captured);
         }
-        let acknowledged_below = ring.acknowledged_below();
+        let acknowledged_below = if self.keeps_ring { u64::MAX } else { ring.acknowledged_below() };
         while let Some((until_ns, _)) = waiting.pop_front_if(|(_, sequence)| *sequence <= acknowledged_below) {
             state.advance(OUTPUT, CAPTURED_UNTIL, until_ns);
         }

@@ -1,8 +1,9 @@
 //! The state directory: what must survive a restart.
 //!
 //! ```text
-//!  state.json   next ring sequence, boot id, per destination: position per source,
-//!              how to know files again, how far journal files were read, where captured streams ended
+//!  state.json   next ring sequence, boot id, per destination: position per source
+//!              and in the ring's files, how to know files again, how far journal files were read,
+//!              where captured streams ended
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -19,17 +20,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::ring::Checkpoint;
-use crate::sys::files as durable;
+use crate::ring::file::RingPosition;
+use crate::sys::files::{self as durable, Holder, LockError};
 
 pub use self::captured::StreamEnd;
 pub use self::files::FileMark;
@@ -44,18 +45,14 @@ const VERSION: u32 = 1;
 pub enum StateError {
     #[error("{path} can't be used: {source}")]
     Create { path: PathBuf, source: io::Error },
-    #[error("{path} is in use by another Ringward{}", pid(.holder))]
-    Locked { path: PathBuf, holder: String },
+    #[error("{path} is in use by another Ringward{holder}")]
+    Locked { path: PathBuf, holder: Holder },
     #[error("{path} can't be locked: {source}")]
     Lock { path: PathBuf, source: io::Error },
     #[error("{path} can't be read: {source}")]
     Read { path: PathBuf, source: io::Error },
     #[error("{path} can't be written: {source}")]
     Write { path: PathBuf, source: io::Error },
-}
-
-fn pid(holder: &str) -> String {
-    if holder.is_empty() { String::new() } else { format!(" (pid {holder})") }
 }
 
 /// An open state directory. Cheap to clone; the lock is held until the last clone is gone.
@@ -72,6 +69,8 @@ struct Inner {
 struct Content {
     stored: Stored,
     changed: bool,
+    /// Up to where an earlier run's ring has what each source gave.
+    in_earlier_ring: Checkpoint,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +79,9 @@ struct Stored {
     boot_id: String,
     next_sequence: u64,
     destinations: BTreeMap<String, Checkpoint>,
+    /// Where destinations are in a ring that is kept in files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    in_ring: BTreeMap<String, RingPosition>,
     /// By the key of their checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, FileMark>,
@@ -109,7 +111,7 @@ impl StateDir {
                 checkpoint.retain(|source, _| !source.starts_with("boot:"));
             }
         }
-        let content = Mutex::new(Content { stored, changed: true });
+        let content = Mutex::new(Content { stored, changed: true, in_earlier_ring: Checkpoint::new() });
         Ok(Self(Arc::new(Inner { path: path.to_owned(), content, changed: Notify::new(), _lock: lock })))
     }
 
@@ -144,6 +146,40 @@ impl StateDir {
         }
     }
 
+    /// Where a destination is in the ring's files.
+    pub fn ring_position(&self, destination: &str) -> Option<RingPosition> {
+        self.content().stored.in_ring.get(destination).copied()
+    }
+
+    /// A destination goes on there in the ring. Never goes back, but to another ring.
+    pub fn set_ring_position(&self, destination: &str, position: RingPosition) {
+        let mut content = self.content();
+        let known = content.stored.in_ring.get(destination);
+        let place = |position: &RingPosition| (position.sequence, position.done);
+        if known.is_none_or(|known| known.ring != position.ring || place(known) < place(&position)) {
+            content.stored.in_ring.insert(destination.to_owned(), position);
+            content.changed = true;
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// The ring begins with what an earlier run left, which has what sources gave up to these positions.
+    pub fn set_in_earlier_ring(&self, positions: Checkpoint) {
+        self.content().in_earlier_ring = positions;
+    }
+
+    /// Up to where an earlier run's ring has what a source gave.
+    pub fn in_earlier_ring(&self, source: &str) -> u64 {
+        self.content().in_earlier_ring.get(source).copied().unwrap_or(0)
+    }
+
+    /// From where a source is to be read again for each of `destinations`: after what it has acknowledged, or is to get
+    /// from what an earlier run left.
+    pub fn begins(&self, source: &str, destinations: &[String]) -> Vec<u64> {
+        let in_ring = self.in_earlier_ring(source);
+        self.acknowledged(source, destinations).into_iter().map(|position| position.max(in_ring)).collect()
+    }
+
     /// Completes when a destination has acknowledged something after this call.
     pub fn advanced(&self) -> Notified<'_> {
         self.0.changed.notified()
@@ -175,22 +211,10 @@ impl StateDir {
 }
 
 fn lock(path: &Path) -> Result<File, StateError> {
-    let failed = |source| StateError::Lock { path: path.to_owned(), source };
-    let mut file =
-        durable::private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let path = path.parent().unwrap_or(path).to_owned();
-            return Err(StateError::Locked { path, holder: holder.trim().to_owned() });
-        }
-        Err(error) => return Err(failed(error.into())),
-    }
-    file.set_len(0).map_err(failed)?;
-    file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
-    Ok(file)
+    durable::lock(path).map_err(|error| match error {
+        LockError::Held { holder } => StateError::Locked { path: path.parent().unwrap_or(path).to_owned(), holder },
+        LockError::Failed(source) => StateError::Lock { path: path.to_owned(), source },
+    })
 }
 
 /// What is stored; `None` where nothing is. A damaged file is set aside.

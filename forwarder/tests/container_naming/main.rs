@@ -17,7 +17,7 @@ use ringward::record::Stream;
 use ringward::source::container::{
     ContainerIdentity, LogFormat, Named, Namer, Proc, Reason, RunningContainer, Runtime,
 };
-use ringward::source::logfile;
+use ringward::source::logfile::Series;
 
 const FOREVER: &str = "printf 'one\\ntwo'; while :; do sleep 1000; done";
 
@@ -53,12 +53,11 @@ fn logged(identity: &ContainerIdentity, length: usize) -> Vec<u8> {
     let log = identity.log.as_ref().unwrap_or_else(|| panic!("no log: {identity:?}"));
     wait_for("the log file", || {
         let mut bytes = Vec::new();
-        logfile::backlog(log, |chunk| {
+        let mut series = Series::open(log, 0, u64::MAX).ok()?;
+        while let Some(chunk) = series.next_chunk().ok()? {
             assert_eq!(chunk.stream, Stream::Stdout);
             bytes.extend_from_slice(&chunk.payload);
-            true
-        })
-        .ok()?;
+        }
         (bytes.len() >= length).then_some(bytes)
     })
 }

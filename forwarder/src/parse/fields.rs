@@ -1,4 +1,4 @@
-//! The fields of a message: parts of its line, and what is written beside it.
+//! The fields of a line: parts of it, and what is written beside it.
 
 use crate::parse::json::{Members, put_valid, sort_prefix};
 use crate::parse::pairs::join_equal;
@@ -58,6 +58,12 @@ impl Fields {
         let value = self.beside(|more| more.extend_from_slice(value.as_bytes()));
         let key = self.beside(|more| more.extend_from_slice(key.as_bytes()));
         self.put(key, value, true);
+    }
+
+    /// Whether there is one of this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let key_of = |span: Span| self.more.get(span.start as usize - self.line_len..)?.get(..span.len as usize);
+        self.pairs.list.iter().any(|pair| key_of(pair.field.key) == Some(key.as_bytes()))
     }
 
     /// Adds a field whose key was written beside the line.
