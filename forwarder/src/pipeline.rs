@@ -28,10 +28,11 @@ use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
 use crate::ring::spill::{Spill, SpillOptions};
-use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits, Selection};
+use crate::ring::{Entrance, Overflow, ReaderOptions, Ring, RingLimits, Selection, Wanted};
+use crate::shape::Shaping;
 use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
-use crate::view::EntryFormat;
+use crate::view::{EntryFormat, Stages};
 use crate::view::query::QueryOptions;
 use memlogd::{BoundSocket, Memlogd, MemlogdOptions};
 use sources::Sources;
@@ -80,10 +81,15 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     // After a kill the state may be older than what is spilled: a sequence is never used twice.
     let first_sequence = state.as_ref().map_or(1, |state| state.next_sequence()).max(spills.last_sequence + 1);
     let ring = Ring::new(limits, first_sequence);
+    let shaping = Shaping::start(&config.process, config.routes.as_ref()).context("records can't be shaped")?;
+    if let Some(shaping) = &shaping {
+        ring.set_entrance(Arc::clone(shaping) as Arc<dyn Entrance>);
+    }
     let counters = Arc::new(Counters::default());
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
-    let viewing = Viewing::start(config.view.as_ref(), &ring)?;
+    let stages = stages(&config, shaping.as_deref());
+    let viewing = Viewing::start(config.view.as_ref(), &ring, stages)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
@@ -97,6 +103,10 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         Some(reports) => reports,
         None => {
             let clients = sources.stop();
+            if let Some(shaping) = &shaping {
+                shaping.stop();
+                tracing::info!("process: {}", shaping.counters());
+            }
             // Who follows comes again when it is sent away: that must not be to this run.
             viewing.close();
             ring.close();
@@ -283,8 +293,10 @@ impl Destinations {
         };
         let (stop, signal) = stop_channel();
         let mut tasks = Vec::new();
-        for destination in &config.destinations {
-            let cursor = ring.reader(reader_options(destination, spills.of.remove(&destination.name), state));
+        for (number, destination) in config.destinations.iter().enumerate() {
+            let mut options = reader_options(destination, spills.of.remove(&destination.name), state);
+            options.target = config.routes.as_ref().map(|_| 1 << number);
+            let cursor = ring.reader(options);
             tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
         }
         let (done, reports) = oneshot::channel();
@@ -387,11 +399,7 @@ impl Spills {
 
 fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: Option<&StateDir>) -> ReaderOptions {
     let mut options = ReaderOptions::new(&destination.name);
-    options.selection = match destination.records {
-        RecordsChoice::All => Selection::All,
-        RecordsChoice::Kernel => Selection::Kernel,
-        RecordsChoice::Services => Selection::Services,
-    };
+    options.selection = selection(destination);
     // Who passes over files and what is sent must not have them run away from those that want them.
     options.sets_pace = options.selection != Selection::Kernel;
     options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
@@ -401,6 +409,26 @@ fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: 
         options.on_checkpoint = Some(Box::new(move |source, position| state.advance(&name, source, position)));
     }
     options
+}
+
+fn selection(destination: &DestinationConfig) -> Selection {
+    match destination.records {
+        RecordsChoice::All => Selection::All,
+        RecordsChoice::Kernel => Selection::Kernel,
+        RecordsChoice::Services => Selection::Services,
+    }
+}
+
+/// Where `ringward tap` may look.
+fn stages(config: &ResolvedConfig, shaping: Option<&Shaping>) -> Stages {
+    let wanted = |(number, destination): (usize, &DestinationConfig)| {
+        let bits = if config.routes.is_some() { 1 << number } else { u64::MAX };
+        (destination.name.clone(), Wanted { selection: selection(destination), bits })
+    };
+    Stages {
+        tap: shaping.map(Shaping::tap),
+        destinations: config.destinations.iter().enumerate().map(wanted).collect(),
+    }
 }
 
 fn destination_config(config: &DestinationConfig) -> destination::DestinationConfig {

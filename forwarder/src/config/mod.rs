@@ -28,6 +28,7 @@ mod record_limit;
 pub mod reference;
 mod resolve;
 mod resolved;
+mod shaping;
 mod source;
 mod suggest;
 mod talos;
@@ -50,6 +51,7 @@ pub use resolved::{
     CaptureConfig, DestinationConfig, DockerConfig, FilesConfig, JournalConfig, KernelConfig, ListenConfig,
     MemlogdConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
+pub use shaping::{CaseConfig, Expected, Input};
 pub use source::{MAX_FILE_BYTES, Source};
 
 use raw::Raw;

@@ -53,19 +53,37 @@ pub struct LogfmtParser {
 
 impl LogfmtParser {
     pub(super) fn parse<'p>(&'p mut self, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
+        if !self.read_pairs(line) {
+            return Parsed::text(line);
+        }
+        let (time_ns, level, body) = self.take_named(times, line);
+        // What was cut off of a line may have been more pairs.
+        let is_object = false;
+        Parsed { time_ns, level, is_object, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
+    }
+
+    /// Reads the pairs of a line, sorted by key, each key once; whether it is a line of them.
+    pub(crate) fn read_pairs(&mut self, line: &[u8]) -> bool {
         self.pairs.clear();
         self.fields.clear();
         self.more.clear();
         self.more.shrink_to(KEPT_BYTES);
         if line.len() > MAX_LINE_BYTES || self.read(line).is_none() {
-            return Parsed::text(line);
+            return false;
         }
         self.pairs.order(line, &self.more);
         join_equal(&mut self.pairs, line, &mut self.more);
-        let (time_ns, level, body) = self.take_named(times, line);
-        // What was cut off of a line may have been more pairs.
-        let is_object = false;
-        Parsed { time_ns, level, is_object, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
+        true
+    }
+
+    /// The pairs as spans over the line and, behind it, [`LogfmtParser::beside_line`].
+    pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FieldSpan> {
+        self.pairs.list.iter().map(|pair| pair.field)
+    }
+
+    /// What does not stand in the line as it is meant.
+    pub(crate) fn beside_line(&self) -> &[u8] {
+        &self.more
     }
 
     fn read(&mut self, line: &[u8]) -> Option<()> {

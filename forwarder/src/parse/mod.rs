@@ -19,3 +19,5 @@ mod space;
 pub mod syslog;
 pub mod talos;
 mod time;
+
+pub(crate) use time::{Time, TimeReader};

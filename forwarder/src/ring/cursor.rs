@@ -6,7 +6,7 @@ use super::loss::Loss;
 use super::passed::Passed;
 use super::resume::{Resume, retain};
 use super::times::corrected;
-use super::{Checkpoint, Fetched, Overflow, Reader, Ring, Selection};
+use super::{Checkpoint, Fetched, Overflow, Reader, Ring, Selection, Targets, Wanted};
 use crate::record::Batch;
 
 /// Where a reader starts.
@@ -27,6 +27,8 @@ pub struct ReaderOptions {
     pub name: String,
     pub start: Start,
     pub selection: Selection,
+    /// Its bit, where records are routed to it.
+    pub target: Option<u64>,
     pub overflow: Option<Arc<dyn Overflow>>,
     /// What this reader acknowledged in an earlier run: those records are not given again.
     pub resume: Checkpoint,
@@ -43,6 +45,7 @@ impl ReaderOptions {
             name: name.into(),
             start: Start::Oldest,
             selection: Selection::All,
+            target: None,
             overflow: None,
             resume: Checkpoint::new(),
             on_checkpoint: None,
@@ -84,7 +87,7 @@ pub struct Cursor {
     run_start: u64,
     /// Records of the first batch that the records bound has cut off.
     skip: u64,
-    selection: Selection,
+    wanted: Wanted,
     resume: Resume,
     passed: Passed,
     /// Batches below this were given or passed over, and those below the next are acknowledged.
@@ -95,8 +98,8 @@ pub struct Cursor {
 
 /// What comes next, of [`Cursor::take`].
 enum Taken {
-    /// And by how much the times of its kernel records are to be moved.
-    Batch(BatchRef, i64),
+    /// For whom its records are, and by how much the times of the kernel's among them are to be moved.
+    Batch(BatchRef, Targets, i64),
     /// What this reader has lost.
     Report(BatchRef),
 }
@@ -113,12 +116,13 @@ impl Ring {
             Start::Oldest if options.overflow.is_some() => (0, 0),
             Start::Oldest => (state.first_sequence(), state.records.saturating_sub(self.limits.records)),
         };
+        let wanted = Wanted { selection: options.selection, bits: options.target.unwrap_or(u64::MAX) };
         let reader = Reader {
             next_sequence,
             acknowledged_below: next_sequence,
             overflow: options.overflow.clone(),
             loss: Loss::default(),
-            selection: options.selection,
+            wanted,
             sets_pace: options.sets_pace,
         };
         state.readers.insert(id, reader);
@@ -137,7 +141,7 @@ impl Ring {
             overflow: options.overflow,
             run_start: state.first_sequence(),
             skip,
-            selection: options.selection,
+            wanted,
             resume: Resume::new(options.resume),
             passed: Passed::default(),
             given_below: next_sequence,
@@ -173,18 +177,18 @@ impl Cursor {
         loop {
             let taken = self.take()?;
             self.ring.taken.notify_waiters();
-            let found = match taken {
-                Taken::Batch(BatchRef { sequence, batch }, by_ns) if sequence >= self.run_start => {
-                    BatchRef { sequence, batch: corrected(batch, by_ns) }
+            let (found, targets) = match taken {
+                Taken::Batch(BatchRef { sequence, batch }, targets, by_ns) if sequence >= self.run_start => {
+                    (BatchRef { sequence, batch: corrected(batch, by_ns) }, targets)
                 }
-                Taken::Batch(found, _) => found,
+                Taken::Batch(found, targets, _) => (found, targets),
                 Taken::Report(report) => {
                     self.given_below = self.given_below.max(report.sequence + 1);
                     return Some(report);
                 }
             };
             let before = self.given_below;
-            let given = self.part(&found);
+            let given = self.part(&found, &targets);
             let is_whole = given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &found.batch));
             if given.is_some() {
                 self.given_below = found.sequence + 1;
@@ -202,24 +206,26 @@ impl Cursor {
     }
 
     /// The part of a batch that this reader is to be given, if any.
-    fn part(&mut self, found: &BatchRef) -> Option<Arc<Batch>> {
+    fn part(&mut self, found: &BatchRef, targets: &Targets) -> Option<Arc<Batch>> {
         if self.skip > 0 {
+            // Of all records, whoever they are for: what is routed elsewhere is passed over there.
             let skip = std::mem::take(&mut self.skip);
-            let mut index = 0;
+            let (mut index, bits) = (0, self.wanted.bits);
             let rest = retain(&found.batch, |_| {
                 index += 1;
-                index > skip
+                index > skip && targets.is_for(index as usize - 1, bits)
             });
-            return self.selection.of(&Arc::new(rest));
+            return self.wanted.of(&Arc::new(rest), &Targets::All).filter(|rest| !rest.is_empty());
         }
         if found.sequence < self.run_start {
             self.resume.note(&found.batch);
-            return self.selection.of_earlier(&found.batch);
+            return self.wanted.of_earlier(&found.batch);
         }
-        match self.resume.unseen(&found.batch) {
-            None => self.selection.of(&found.batch),
+        let wanted = self.wanted.of(&found.batch, targets)?;
+        match self.resume.unseen(&wanted) {
+            None => Some(wanted),
             Some(rest) if rest.is_empty() => None,
-            Some(rest) => self.selection.of(&Arc::new(rest)),
+            Some(rest) => Some(Arc::new(rest)),
         }
     }
 
@@ -260,8 +266,9 @@ impl Cursor {
         }
     }
 
-    pub fn selection(&self) -> Selection {
-        self.selection
+    /// What of the ring this reader gets.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
     }
 
     /// How much this reader has not read yet; what waits in the overflow is not counted.
@@ -269,7 +276,7 @@ impl Cursor {
         let state = self.ring.lock();
         let next = state.readers[&self.id].next_sequence;
         let behind = state.batches.iter().rev().take_while(|entry| entry.sequence >= next);
-        behind.fold(Lag::default(), |lag, entry| match self.selection.count(&entry.batch) {
+        behind.fold(Lag::default(), |lag, entry| match self.wanted.count(&entry.batch, &entry.targets) {
             0 => lag,
             records => Lag { records: lag.records + u64::from(records), bytes: lag.bytes + entry.batch.capacity() },
         })
@@ -295,7 +302,7 @@ impl Cursor {
             loss.merge(self.overflow.as_ref().and_then(|overflow| overflow.take_loss()).unwrap_or_default());
             let entries = state.batches.iter().filter(|entry| entry.sequence >= from);
             let wanted = entries.filter_map(|entry| {
-                let batch = self.selection.of(&entry.batch)?;
+                let batch = self.wanted.of(&entry.batch, &entry.targets)?;
                 let batch = corrected(batch, state.corrections.of(entry.sequence));
                 Some((entry.sequence, batch, entry.sequence < next))
             });
@@ -338,7 +345,8 @@ impl Cursor {
             Fetched::Batch(sequence, batch) if sequence < state.first_sequence() => {
                 let reader = state.readers.get_mut(&self.id).expect("a reader lives as long as its cursor");
                 reader.next_sequence = sequence + 1;
-                Some(Taken::Batch(BatchRef { sequence, batch }, state.corrections.of(sequence)))
+                // What is in the overflow is what this reader wants.
+                Some(Taken::Batch(BatchRef { sequence, batch }, Targets::All, state.corrections.of(sequence)))
             }
             Fetched::Batch(..) | Fetched::Nothing => state.advance(self.id),
         }
@@ -348,11 +356,11 @@ impl Cursor {
 impl super::State {
     fn advance(&mut self, id: u64) -> Option<Taken> {
         let next = self.readers[&id].next_sequence;
-        let found = self.batch_from(next)?;
+        let (found, targets) = self.batch_from(next)?;
         let reader = self.readers.get_mut(&id).expect("looked up above");
         reader.next_sequence = found.sequence + 1;
         let by_ns = self.corrections.of(found.sequence);
-        Some(Taken::Batch(found, by_ns))
+        Some(Taken::Batch(found, targets, by_ns))
     }
 }
 

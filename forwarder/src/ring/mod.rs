@@ -10,18 +10,20 @@
 //! Limits: bytes (as the batches occupy memory) and records, both of [`RingLimits`]; one batch always fits.
 
 mod cursor;
+mod door;
 mod loss;
 mod passed;
 mod resume;
 mod room;
 mod selection;
 pub mod spill;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod times;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -29,8 +31,12 @@ use tokio::sync::futures::Notified;
 use crate::record::Batch;
 
 pub use cursor::{BatchRef, Cursor, Lag, Persisted, ReaderOptions, Start};
+pub use door::{Door, Entrance};
 pub use loss::Loss;
-pub use selection::Selection;
+pub use selection::{Selection, Wanted};
+pub use targets::{MOST_TARGETS, Targets};
+
+use targets::records_of;
 
 /// Position per source key: what a destination has acknowledged.
 pub type Checkpoint = BTreeMap<String, u64>;
@@ -87,6 +93,8 @@ pub struct Ring {
     appended: Notify,
     /// A reader took a batch, or ended.
     taken: Notify,
+    /// What stands before it.
+    entrance: OnceLock<Arc<dyn Entrance>>,
 }
 
 struct State {
@@ -105,6 +113,7 @@ struct State {
 struct Entry {
     sequence: u64,
     batch: Arc<Batch>,
+    targets: Targets,
 }
 
 /// What readers of one selection lose with a batch: found out once, however many of them have not read it.
@@ -120,7 +129,7 @@ struct Reader {
     acknowledged_below: u64,
     overflow: Option<Arc<dyn Overflow>>,
     loss: Loss,
-    selection: Selection,
+    wanted: Wanted,
     sets_pace: bool,
 }
 
@@ -166,12 +175,18 @@ impl Ring {
             }),
             appended: Notify::new(),
             taken: Notify::new(),
+            entrance: OnceLock::new(),
         })
     }
 
     /// Appends a batch and lets go of the oldest ones past the bounds. Returns its sequence.
     /// An empty batch is ignored.
     pub fn append(&self, batch: Batch) -> u64 {
+        self.append_for(batch, Targets::All)
+    }
+
+    /// Like [`Ring::append`], of records that are routed.
+    pub fn append_for(&self, batch: Batch, targets: Targets) -> u64 {
         let mut state = self.lock();
         let sequence = state.next_sequence;
         if batch.is_empty() {
@@ -179,11 +194,11 @@ impl Ring {
         }
         state.next_sequence += 1;
         state.bytes += batch.capacity();
-        state.records += u64::from(batch.record_count());
+        state.records += u64::from(records_of(&batch));
         state.totals.batches += 1;
-        state.totals.records += u64::from(batch.record_count());
+        state.totals.records += u64::from(records_of(&batch));
         state.totals.bytes += batch.byte_len() as u64;
-        state.batches.push_back(Entry { sequence, batch: Arc::new(batch) });
+        state.batches.push_back(Entry { sequence, batch: Arc::new(batch), targets });
         while state.is_over(self.limits) {
             state.evict();
         }
@@ -242,17 +257,21 @@ impl State {
         if self.batches.len() == 1 {
             return false;
         }
-        self.bytes > limits.bytes || self.records - u64::from(front.batch.record_count()) >= limits.records
+        self.bytes > limits.bytes || self.records - u64::from(records_of(&front.batch)) >= limits.records
     }
 
     fn evict(&mut self) {
-        let Some(Entry { sequence, batch }) = self.batches.pop_front() else { return };
+        let Some(Entry { sequence, batch, targets }) = self.batches.pop_front() else { return };
         self.bytes -= batch.capacity();
-        self.records -= u64::from(batch.record_count());
-        let mut parts: [Option<Part>; Selection::COUNT] = [const { None }; Selection::COUNT];
+        self.records -= u64::from(records_of(&batch));
+        let mut parts: Vec<(Wanted, Part)> = Vec::new();
         for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
-            let part = parts[reader.selection as usize]
-                .get_or_insert_with(|| Part { wanted: reader.selection.of(&batch), loss: None });
+            let index = parts.iter().position(|(wanted, _)| *wanted == reader.wanted).unwrap_or_else(|| {
+                let wanted = reader.wanted.of(&batch, &targets);
+                parts.push((reader.wanted, Part { wanted, loss: None }));
+                parts.len() - 1
+            });
+            let part = &mut parts[index].1;
             let Some(wanted) = &part.wanted else { continue };
             // A batch that was read and is in flight is held by its reader: it is not lost yet.
             let is_read = reader.next_sequence > sequence;
@@ -268,9 +287,10 @@ impl State {
     }
 
     /// The first batch of `sequence` or later.
-    fn batch_from(&self, sequence: u64) -> Option<BatchRef> {
+    fn batch_from(&self, sequence: u64) -> Option<(BatchRef, Targets)> {
         let index = usize::try_from(sequence.saturating_sub(self.first_sequence())).ok()?;
         let entry = self.batches.get(index)?;
-        Some(BatchRef { sequence: entry.sequence, batch: Arc::clone(&entry.batch) })
+        let found = BatchRef { sequence: entry.sequence, batch: Arc::clone(&entry.batch) };
+        Some((found, entry.targets.clone()))
     }
 }

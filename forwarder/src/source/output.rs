@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::record::{BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
-use crate::ring::Ring;
+use crate::record::{Batch, BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
+use crate::ring::{Door, Ring};
 
 /// Bytes of a batch before it is sealed; fewer when the source has nothing more to give.
 const BATCH_BYTES: usize = 256 << 10;
@@ -12,11 +12,14 @@ const BATCH_BYTES: usize = 256 << 10;
 pub struct Output {
     ring: Arc<Ring>,
     builder: BatchBuilder,
+    /// What stands before the ring.
+    door: Option<Box<dyn Door>>,
 }
 
 impl Output {
     pub fn new(ring: Arc<Ring>) -> Self {
-        Self { ring, builder: BatchBuilder::new(BATCH_BYTES) }
+        let door = ring.door();
+        Self { ring, builder: BatchBuilder::new(BATCH_BYTES), door }
     }
 
     #[inline]
@@ -49,7 +52,8 @@ impl Output {
     /// Hands over what there is: the source has nothing more at the moment.
     pub fn seal(&mut self) {
         if !self.builder.is_empty() {
-            self.ring.append(self.builder.seal());
+            let batch = self.builder.seal();
+            self.hand_over(batch);
         }
     }
 
@@ -58,7 +62,15 @@ impl Output {
     #[inline]
     fn make_room(&mut self, bytes: usize) {
         if !self.builder.fits(bytes) && !self.builder.is_empty() {
-            self.ring.append(self.builder.seal_before(bytes));
+            let batch = self.builder.seal_before(bytes);
+            self.hand_over(batch);
+        }
+    }
+
+    fn hand_over(&mut self, batch: Batch) {
+        match &mut self.door {
+            None => drop(self.ring.append(batch)),
+            Some(door) => door.pass(batch),
         }
     }
 }

@@ -5,6 +5,7 @@ mod follow;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod journal;
+mod kata;
 mod restart;
 mod rotate;
 
