@@ -10,11 +10,25 @@ pub const ARM64_TARGET: &str = "aarch64-unknown-linux-musl";
 /// LinuxKit v1.8.2, as Go names a commit of a module in a folder that has no versions of its own.
 pub const LINUXKIT: &str = "v0.0.0-20250915124940-43200ea63425";
 
+/// The last Filebeat of the major version that Talos' documentation configures.
+pub const FILEBEAT: &str = "v7.17.28";
+
+/// Fluent Bit's source, as a package of npm has it.
+pub const FLUENT_BIT: &str = "1.8.15";
+pub const FLUENT_BIT_PACKAGE: &str = "https://registry.npmjs.org/fluent-bit/-/fluent-bit-0.0.3.tgz";
+pub const FLUENT_BIT_SHA512: &str = concat!(
+    "6a986a6007566c0efccc138967c30c4e188c1912901c5a0f97df3c20dae26519",
+    "d33d8aebcb2c8f946f1cb02dd964e7bfc406206ee059e2663de22f91c8344615"
+);
+
+/// What it takes to build Filebeat.
+pub const GO: &str = "1.22.12";
+
 /// The kernel series that the VM boots, oldest first.
 pub const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
-/// What the tests need from Debian, as (a command that shows it is there, the package that brings it).
-pub const TEST_PACKAGES: [(&str, &str); 22] = [
+/// What the tests need from Debian, as (a command or file that shows it is there, the package that brings it).
+pub const TEST_PACKAGES: [(&str, &str); 21] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
@@ -32,7 +46,6 @@ pub const TEST_PACKAGES: [(&str, &str); 22] = [
     ("iptables", "iptables"),
     ("qemu-aarch64", "qemu-user"),
     ("busybox", "busybox-static"),
-    ("go", "golang-go"),
     ("valgrind", "valgrind"),
     ("journalctl", "systemd"),
     ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
@@ -45,6 +58,18 @@ pub const VM_PACKAGES: [(&str, &str); 4] =
 
 /// What the benches need from Debian.
 pub const BENCH_PACKAGES: [(&str, &str); 3] = [("runc", "runc"), ("valgrind", "valgrind"), ("rsyslogd", "rsyslog")];
+
+/// What peers are built with that Debian does not have.
+pub const PEER_PACKAGES: [(&str, &str); 8] = [
+    ("go", "golang-go"),
+    ("curl", "curl"),
+    ("cc", "gcc"),
+    ("make", "make"),
+    ("cmake", "cmake"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("/usr/include/oniguruma.h", "libonig-dev"),
+];
 
 /// A syslog daemon beside rsyslog, with the libraries that it may lack: unpacked and not installed, because Debian lets
 /// only one of the two be.

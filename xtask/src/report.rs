@@ -18,18 +18,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A step that is one test by itself.
-    pub fn check(name: &str, passed: bool, took: Duration) -> Self {
-        Self {
-            name: name.to_owned(),
-            passed: usize::from(passed),
-            failed: usize::from(!passed),
-            took,
-            ..Self::default()
-        }
-    }
-
-    /// A step that could not even be carried out.
+    /// A step that failed as a whole, or could not even be carried out.
     pub fn failure(name: &str, why: String) -> Self {
         crate::ui::error(&why);
         Self { name: name.to_owned(), failed: 1, notes: vec![format!("failed: {why}")], ..Self::default() }

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use crate::record::{Batch, BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
 use crate::ring::{Door, Ring};
 
-/// Bytes of a batch before it is sealed; fewer when the source has nothing more to give.
+/// Bytes of a batch before it is sealed; fewer when the source has nothing more to give, or when the ring is small.
 const BATCH_BYTES: usize = 256 << 10;
+/// How many full batches the ring has room for at least. Sources that pause do so when half of it is unread, and what each
+/// of them has read by then (a batch that is nearly full, and what does not fit into it) must still find room.
+const BATCHES: usize = 32;
+/// Below this, a batch would be more table than text.
+const LEAST_BATCH_BYTES: usize = 4 << 10;
 
 /// The builder of one thread.
 pub struct Output {
@@ -19,7 +24,8 @@ pub struct Output {
 impl Output {
     pub fn new(ring: Arc<Ring>) -> Self {
         let door = ring.door();
-        Self { ring, builder: BatchBuilder::new(BATCH_BYTES), door }
+        let bytes = BATCH_BYTES.min(ring.limits().bytes / BATCHES).max(LEAST_BATCH_BYTES);
+        Self { ring, builder: BatchBuilder::new(bytes), door }
     }
 
     #[inline]

@@ -48,6 +48,15 @@ impl Filter {
         }
     }
 
+    /// Whether there is nothing that it leaves out.
+    pub(super) fn takes_everything(&self) -> bool {
+        self.whose == Whose::All
+            && self.origin.is_none()
+            && self.since_ns == i64::MIN
+            && self.level == u8::MAX
+            && self.grep.is_none()
+    }
+
     /// The records that follow are of this batch. Returns whether any of them may be wanted.
     pub(super) fn enter(&mut self, batch: &Batch) -> bool {
         if self.known.len() > MAX_ORIGINS {
@@ -164,6 +173,9 @@ mod tests {
     fn everyone_or_one() {
         let of = |origin: &str| taken(&Request { origin: Some(origin.into()), ..Request::default() });
         assert_eq!(taken(&Request::default()), [1, 2, 3, 4, 5, 6]);
+        assert!(Filter::new(&Request::default()).takes_everything());
+        assert!(!Filter::new(&Request { whose: Whose::Kernel, ..Request::default() }).takes_everything());
+        assert!(!Filter::new(&Request { origin: Some("web".into()), ..Request::default() }).takes_everything());
         assert_eq!(of("kernel"), [1, 6]);
         assert_eq!(of("default/web-0"), [2, 3, 6]);
         assert_eq!(of("tcp"), [4, 5, 6]);
@@ -187,5 +199,12 @@ mod tests {
         assert_eq!(taken(&Request { grep: Some(String::new()), ..Request::default() }), [1, 2, 3, 4, 5, 6]);
         assert_eq!(taken(&Request { since_ns: Some(3), ..Request::default() }), [3, 4, 5, 6]);
         assert_eq!(taken(&Request { since_ns: Some(7), ..Request::default() }), [0i64; 0]);
+        for some in [
+            Request { since_ns: Some(3), ..Request::default() },
+            Request { level: Some(4), ..Request::default() },
+            Request { grep: Some(String::new()), ..Request::default() },
+        ] {
+            assert!(!Filter::new(&some).takes_everything());
+        }
     }
 }

@@ -12,6 +12,7 @@
 
 mod accept;
 mod client;
+mod encoded;
 mod entry;
 mod filter;
 mod listing;

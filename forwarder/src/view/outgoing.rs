@@ -31,6 +31,13 @@ impl<'a> Outgoing<'a> {
         self.ends.push(self.bytes.len());
     }
 
+    /// Appends entries that lie one behind the other, with where they end in `bytes`.
+    pub(super) fn push_entries(&mut self, bytes: &[u8], ends: impl Iterator<Item = usize>) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.ends.extend(ends.map(|end| before + end));
+    }
+
     /// Sends everything where there is enough.
     pub(super) async fn flush_if_full(&mut self) -> io::Result<()> {
         if self.bytes.len() >= AHEAD_BYTES {

@@ -1,6 +1,6 @@
 //! `ringward logs` and its like, on the daemon's side: requests (see `request.rs`) to records.
 //!
-//! Records are encoded as destinations get them. A viewer that does not read misses what the ring lets go of meanwhile,
+//! Records are encoded as destinations get them, once for all who follow everything. A viewer that does not read misses what the ring lets go of meanwhile,
 //! and is told how much that was; one that says nothing for [`PATIENCE`] is sent away. Neither holds up anybody: the
 //! thread has a low priority, and a viewer that follows looks at most once in [`PAUSE`].
 
@@ -15,12 +15,13 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 
 use super::accept::{self, Service, ViewHandle};
+use super::encoded::{Encoded, lines};
 use super::filter::Filter;
 use super::listing::Listing;
-use super::outgoing::{Outgoing, gone};
+use super::outgoing::{AHEAD_BYTES, Outgoing, gone};
 use super::request::{Control, MAX_REQUEST, Request, Show, Whose};
 use super::stage::Stages;
-use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
+use crate::encode::json_lines::JsonLines;
 use crate::ring::{BatchRef, Checkpoint, Cursor, ReaderOptions, Ring, Selection, Start, Wanted};
 
 /// How long a viewer may take to say what it wants.
@@ -29,13 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Records that are encoded before their bytes are counted.
 const STEP: u32 = 64;
-/// Added to the thread's nice value: who looks makes way for who delivers.
+/// Added to the thread's nice value: who looks makes way for who delivers. Not the most that there is, for it takes the
+/// ring's lock like everybody.
 const NICER: i32 = 10;
 
 struct Viewers {
     ring: Arc<Ring>,
     stages: Stages,
     numbered: Cell<u64>,
+    encoded: Encoded,
 }
 
 /// Starts serving viewers on `socket`, which listens.
@@ -46,7 +49,7 @@ pub fn start(socket: OwnedFd, ring: Arc<Ring>, stages: Stages) -> io::Result<Vie
     accept::start(socket, move || {
         // Lower is always allowed; where it is not, it was a wish.
         let _ = rustix::process::setpriority_process(None, NICER);
-        Viewers { ring, stages, numbered: Cell::new(0) }
+        Viewers { ring, stages, numbered: Cell::new(0), encoded: Encoded::default() }
     })
 }
 
@@ -67,6 +70,8 @@ impl Service for Viewers {
             Show::Records => self.records(&stream, request).await,
             Show::Services | Show::Containers => self.listing(&stream, request.show).await,
         };
+        // This may have been the last one.
+        self.encoded.clear();
     }
 
     fn refuse(&self, stream: &UnixStream, why: &str) {
@@ -129,8 +134,7 @@ impl Viewers {
                 cursor.acknowledge(&passed, passed.batch.record_count());
             }
         }
-        let lines = JsonLines::new(JsonLinesOptions { newline: true, ..JsonLinesOptions::default() });
-        let mut sender = Sender { filter, lines, out: Outgoing::new(stream) };
+        let mut sender = Sender { filter, lines: lines(), encoded: &self.encoded, out: Outgoing::new(stream) };
         while let Some(batch) = held.pop_front() {
             sender.send(&batch, std::mem::take(&mut first)).await?;
             cursor.acknowledge(&batch, batch.batch.record_count());
@@ -157,6 +161,8 @@ impl Viewers {
             while let Some(batch) = cursor.try_next() {
                 sender.send(&batch, 0).await?;
                 cursor.acknowledge(&batch, batch.batch.record_count());
+                // All who follow send a batch before any of them goes on to the next: it is encoded once.
+                tokio::task::yield_now().await;
             }
             let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
             if !seen.is_empty() {
@@ -252,12 +258,21 @@ async fn newest(held: &VecDeque<BatchRef>, count: u64, filter: &mut Filter) -> (
 struct Sender<'a> {
     filter: Filter,
     lines: JsonLines,
+    encoded: &'a Encoded,
     out: Outgoing<'a>,
 }
 
 impl Sender<'_> {
     /// Encodes what is wanted of a batch from the record `first` on, and sends while there is enough.
     async fn send(&mut self, BatchRef { batch, .. }: &BatchRef, first: u32) -> io::Result<()> {
+        if first == 0 && self.filter.takes_everything() {
+            let encoded = self.encoded.of(batch);
+            for (bytes, ends) in encoded.pieces(AHEAD_BYTES) {
+                self.out.push_entries(bytes, ends);
+                self.out.flush_if_full().await?;
+            }
+            return Ok(());
+        }
         if !self.filter.enter(batch) {
             return Ok(());
         }

@@ -1,12 +1,11 @@
 //! The receivers of `deploy/receivers/`: each gets records of every kind, and has all of them in the end as its rules say.
 //!
-//! rsyslog is run with the documented file. In the place of the others are readers with the limits and the framing that
-//! they have, which say where they would close or throw away.
+//! Readers with the limits and the framing that the receivers have, which say where they would close or throw away. Those
+//! that can be installed are run, too (`real_receivers.rs`).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::net::{TcpStream, UdpSocket};
 
 use ringward::destination::{DestinationConfig, Endpoint};
 use ringward::encode::json_lines::{JsonLines, JsonLinesOptions};
@@ -14,17 +13,17 @@ use ringward::io::IoMode;
 use ringward::record::{Batch, BatchBuilder, FieldValue, Origin, OriginHandle, OriginKind, RecordMeta, Stream};
 use serde_json::Value;
 
-use crate::bench::{AMPLE, Bench, PATIENCE, destination, wait_until};
+use crate::bench::{AMPLE, Bench, PATIENCE, destination};
 use crate::receiver::listen;
 
 const OMNI: usize = 4096;
-const FLUENT_BIT: usize = 32 << 10;
+pub const FLUENT_BIT: usize = 32 << 10;
 /// Of the documented configurations: Filebeat's `max_message_size` is larger than a datagram, Vector's `max_length` too.
-const DATAGRAM: usize = 65_507;
-const RSYSLOG: usize = 128 << 10;
+pub const DATAGRAM: usize = 65_507;
 
-/// The kernel's records, a service's with fields, a container's lines: of all lengths, and of all characters.
-fn records() -> Batch {
+/// The kernel's records, a service's with fields, a container's lines: of all lengths, and of all characters. In batches
+/// that a socket of the usual size has room for.
+pub fn records() -> Vec<Batch> {
     let kernel = OriginHandle::new(Origin::new(OriginKind::Kernel, ""));
     let etcd = OriginHandle::new(Origin::new(OriginKind::Process, "etcd"));
     let container = OriginHandle::new(Origin {
@@ -34,9 +33,16 @@ fn records() -> Batch {
         source: String::new(),
         attributes: vec![("namespace".into(), "default".into()), ("pod".into(), "web-0".into())],
     });
-    let mut builder = BatchBuilder::new(1 << 20);
+    let mut batches = Vec::new();
+    let mut builder = BatchBuilder::new(32 << 10);
+    let mut seal = |builder: &mut BatchBuilder, bytes| {
+        if !builder.is_empty() && !builder.fits(bytes) {
+            batches.push(builder.seal_before(bytes));
+        }
+    };
     let time = |number: i64| RecordMeta::line(1_767_323_045_000_000_000 + number * 123_456_789, b"");
     for number in 0..40 {
+        seal(&mut builder, 1000);
         let fields = [
             ("clock", FieldValue::Integer(6_252_819 + number)),
             ("facility", FieldValue::Text(b"user")),
@@ -57,17 +63,23 @@ fn records() -> Batch {
     }
     for length in [1000, 4000, 8000, 33_000, 70_000, 200_000] {
         for text in ["x", "\u{1f980}", "<"] {
+            // Of `<`, a text six times as long is made.
+            seal(&mut builder, 6 * length);
             builder.push(&container, time(1), text.repeat(length / text.len()).as_bytes());
         }
     }
-    builder.seal()
+    batches.push(builder.seal());
+    batches
 }
 
 /// What is sent of them with this limit.
-fn sent(batch: &Batch, limit: usize, newline: bool) -> Vec<Value> {
+pub fn sent(batches: &[Batch], limit: usize, newline: bool) -> Vec<Value> {
     let options = JsonLinesOptions { newline, max_record_bytes: Some(limit), ..JsonLinesOptions::default() };
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-    JsonLines::new(options).encode_batch(batch, 0..batch.record_count(), &mut bytes, &mut ends);
+    let mut lines = JsonLines::new(options);
+    for batch in batches {
+        lines.encode_batch(batch, 0..batch.record_count(), &mut bytes, &mut ends);
+    }
     serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect()
 }
 
@@ -77,14 +89,14 @@ fn exchange(
     limit: usize,
     receive: impl FnOnce(usize) -> Vec<Value> + Send + 'static,
 ) -> (Vec<Value>, Vec<Value>) {
-    let batch = records();
+    let batches = records();
     let config = DestinationConfig { max_record_bytes: Some(limit), ..destination("a", endpoint) };
     let newline = !matches!(config.endpoint, Endpoint::Udp { .. });
-    let sent = sent(&batch, limit, newline);
+    let sent = sent(&batches, limit, newline);
     let count = sent.len();
     let receiver = std::thread::spawn(move || receive(count));
     let bench = Bench::start(IoMode::Epoll, AMPLE, vec![config]);
-    bench.send_batch(batch);
+    batches.into_iter().for_each(|batch| bench.send_batch(batch));
     let received = receiver.join().unwrap();
     assert_eq!(bench.counters("a").oversized.value(), 0);
     drop(bench.finish(PATIENCE));
@@ -92,7 +104,7 @@ fn exchange(
 }
 
 #[track_caller]
-fn assert_same(received: &[Value], sent: &[Value]) {
+pub fn assert_same(received: &[Value], sent: &[Value]) {
     let differ = received.iter().zip(sent).find(|(received, sent)| received != sent);
     assert!(differ.is_none(), "{differ:?}");
     assert_eq!(received.len(), sent.len());
@@ -204,57 +216,4 @@ fn vector() {
     };
     assert_eq!(labels("facility"), [("user", 40)].into());
     assert_eq!(labels("talos-service"), [("etcd", 40), ("web", 138)].into());
-}
-
-/// The documented file, run by rsyslogd.
-struct Rsyslog {
-    child: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Rsyslog {
-    fn start(tcp: u16, udp: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let text = include_str!("../../../deploy/receivers/rsyslog.conf")
-            .replace("/var/log/ringward.json", &folder.path().join("out").display().to_string())
-            .replace("port=\"5044\"", &format!("address=\"127.0.0.1\" port=\"{tcp}\""))
-            .replace("port=\"12345\"", &format!("address=\"127.0.0.1\" port=\"{udp}\""));
-        let config = folder.path().join("rsyslog.conf");
-        std::fs::File::create(&config).unwrap().write_all(text.as_bytes()).unwrap();
-        let mut command = Command::new("rsyslogd");
-        command.arg("-n").arg("-f").arg(&config).arg("-i").arg(folder.path().join("pid"));
-        let child = command.stdin(Stdio::null()).spawn().expect("`cargo xtask setup --test` installs rsyslog");
-        Self { child, folder }
-    }
-
-    /// The lines that it wrote so far, of those that have ended.
-    fn written(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |at| &text[..at]);
-        whole
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
-            .collect()
-    }
-}
-
-impl Drop for Rsyslog {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn rsyslog() {
-    // Ports that were free a moment ago.
-    let port = |listener: TcpListener| listener.local_addr().unwrap().port();
-    let (tcp, udp) = (port(listen().0), UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
-    let rsyslog = Rsyslog::start(tcp, udp);
-    wait_until("rsyslog listens", || TcpStream::connect(("127.0.0.1", tcp)).is_ok());
-    let (received, sent) = exchange(&format!("tcp://127.0.0.1:{tcp}"), RSYSLOG, move |count| {
-        wait_until("rsyslog has written all", || rsyslog.written().len() >= count);
-        rsyslog.written()
-    });
-    assert_same(&received, &sent);
 }

@@ -2,7 +2,10 @@
 
 mod bench;
 mod documented;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod programs;
+mod real_receivers;
 mod receiver;
 mod tcp;
 mod tcp_closing;

@@ -15,7 +15,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Installs the packages whose command is missing.
 pub fn install(purpose: &str, wanted: &[(&str, &str)]) -> Result<()> {
     let mut missing =
-        wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect::<Vec<_>>();
+        wanted.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect::<Vec<_>>();
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
@@ -45,6 +45,11 @@ pub fn install(purpose: &str, wanted: &[(&str, &str)]) -> Result<()> {
     }
     ui::done(&list);
     Ok(())
+}
+
+/// Whether a command, or a file by its whole path, is there.
+fn is_there(what: &str) -> bool {
+    if what.starts_with('/') { Path::new(what).exists() } else { find(what).is_some() }
 }
 
 /// Reads the mirror's lists again.

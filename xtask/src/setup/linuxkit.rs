@@ -9,7 +9,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{find, output};
+use super::go;
+use crate::command::output;
 use crate::{pins, ui, workspace};
 
 /// A package of the repository `github.com/linuxkit/linuxkit`, the program that it is, and the folder it goes to.
@@ -19,10 +20,6 @@ const PROGRAMS: [(&str, &str, &str); 4] = [
     ("pkg/memlogd/cmd/logwrite", "logwrite", ""),
     ("pkg/logwrite", "logwrite", "disk"),
 ];
-
-/// What a proxy answers that does not have a module, or that can't be reached.
-const REFUSALS: [&str; 6] =
-    ["403 Forbidden", "404 Not Found", "410 Gone", "unknown revision", "no such host", "connection refused"];
 
 /// Where the programs are.
 pub fn folder() -> Result<PathBuf> {
@@ -44,7 +41,7 @@ pub fn programs() -> Result<()> {
     for (package, _, below) in PROGRAMS {
         if let Err(error) = install(package, &folder.join(below)) {
             let why = error.to_string();
-            if !REFUSALS.iter().any(|refusal| why.contains(refusal)) {
+            if !go::is_refusal(&why) {
                 // Their own tests fail; all others have nothing to do with it.
                 ui::warn(&format!("LinuxKit's programs can't be installed: {why}"));
                 return Ok(());
@@ -59,7 +56,6 @@ pub fn programs() -> Result<()> {
 }
 
 fn install(package: &str, into: &Path) -> Result<String> {
-    let go = find("go").unwrap_or_else(|| "go".into());
     let package = format!("github.com/linuxkit/linuxkit/{package}@{}", pins::LINUXKIT);
-    output(Command::new(go).args(["install", &package]).env("GOBIN", into).env("CGO_ENABLED", "0"))
+    output(Command::new(go::installed()).args(["install", &package]).env("GOBIN", into).env("CGO_ENABLED", "0"))
 }

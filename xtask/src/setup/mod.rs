@@ -1,9 +1,12 @@
 //! `cargo xtask setup`: brings a fresh machine to where Ringward builds (`--run`) or is tested (`--test`).
 //!
 //! Each step looks first and does nothing when the thing is there, so that it can be run before every command.
-//! Nothing outside of the Rust toolchain, `~/.cargo/bin`, Debian's packages and the target folder is touched.
+//! Nothing outside of the Rust toolchain, `~/.cargo/bin`, Debian's packages, Go's caches and the target folder is touched.
 
 mod apt;
+mod filebeat;
+mod fluent_bit;
+mod go;
 pub mod kernels;
 pub mod linuxkit;
 mod peers;
@@ -21,13 +24,15 @@ pub struct Options {
     /// What the build needs: rust-src, bpf-linker, a C linker (the default)
     #[arg(long)]
     run: bool,
-    /// What the tests need too: containerd, runc, Docker, Podman, LinuxKit's programs, qemu, kernels
+    /// What the tests need too: containerd, runc, Docker, Podman, Filebeat, Fluent Bit, LinuxKit's
+    /// programs, qemu, kernels
     #[arg(long)]
     test: bool,
     /// What the VM needs: qemu, cpio, busybox, runc, Debian's kernels
     #[arg(long)]
     vm: bool,
-    /// What the benches need too: runc, valgrind, and rsyslog and syslog-ng to compare with
+    /// What the benches need too: runc, valgrind, and rsyslog, syslog-ng, Filebeat and Fluent Bit to
+    /// compare with
     #[arg(long)]
     bench: bool,
 }
@@ -56,9 +61,12 @@ pub fn build_tools() -> Result<()> {
 /// What `cargo xtask test` needs besides.
 pub fn test_tools() -> Result<()> {
     ui::heading("Tools for the tests");
-    apt::install("the tests", &[&pins::TEST_PACKAGES[..], &pins::VM_PACKAGES[..]].concat())?;
+    apt::install("the tests", &[&pins::TEST_PACKAGES[..], &pins::PEER_PACKAGES, &pins::VM_PACKAGES].concat())?;
     toolchain::target(pins::ARM64_TARGET)?;
     linuxkit::programs()?;
+    filebeat::build()?;
+    fluent_bit::build()?;
+    peers::fetch()?;
     kernels::fetch_all()
 }
 
@@ -72,7 +80,9 @@ pub fn vm_tools() -> Result<()> {
 /// What `cargo xtask bench` and `cargo bench` need besides, and the peers that Debian has.
 pub fn bench_tools() -> Result<()> {
     ui::heading("Tools for the benches");
-    apt::install("the benches", &pins::BENCH_PACKAGES)?;
+    apt::install("the benches", &[&pins::BENCH_PACKAGES[..], &pins::PEER_PACKAGES].concat())?;
+    filebeat::build()?;
+    fluent_bit::build()?;
     peers::fetch()
 }
 

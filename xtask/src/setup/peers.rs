@@ -1,5 +1,5 @@
 //! Forwarders to compare with that can't be installed beside what is installed: Debian's packages, unpacked below the
-//! target folder.
+//! target folder. What was built (`filebeat.rs`) lies there like a package.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +43,6 @@ pub fn fetch() -> Result<()> {
     Ok(())
 }
 
-fn folder(name: &str) -> Result<PathBuf> {
+pub(super) fn folder(name: &str) -> Result<PathBuf> {
     Ok(workspace::target()?.join("peers").join(name))
 }

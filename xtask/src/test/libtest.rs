@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::report::Row;
-use crate::{command, ui, workspace};
+use crate::{command, workspace};
 
 /// All tests of the workspace: one row for each test binary that held a test.
 pub fn run(filter: Option<&str>) -> Vec<Row> {
@@ -28,13 +28,7 @@ pub fn run_as_arm64(filter: Option<&str>) -> Vec<Row> {
 }
 
 fn run_cargo(mut cargo: Command, filter: Option<&str>) -> Vec<Row> {
-    let started = Instant::now();
-    let failed = |why: String| {
-        ui::error(&why);
-        let mut row = Row::check("cargo test", false, started.elapsed());
-        row.notes.push(why);
-        vec![row]
-    };
+    let failed = |why: String| vec![Row::failure("cargo test", why)];
     // Cargo names the binaries ("Running …") on stderr: both go into one pipe, in their order.
     let (reader, writer) = match std::io::pipe() {
         Ok(pipe) => pipe,
@@ -101,9 +95,7 @@ impl Counts {
     fn finish(mut self, success: bool) -> Vec<Row> {
         self.end();
         if !success && self.rows.iter().all(|row| row.failed == 0) {
-            let mut row = Row::check("cargo test", false, std::time::Duration::ZERO);
-            row.notes.push("cargo test failed outside of a test: see above".to_owned());
-            self.rows.push(row);
+            self.rows.push(Row::failure("cargo test", "it failed outside of a test: see above".to_owned()));
         }
         self.rows
     }

@@ -51,7 +51,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn static_checks(report: &mut Report) {
     let clippy = |arguments: &[&str]| {
         let fixed = [&["clippy", "--quiet"], arguments, &["--all-targets", "--", "-D", "warnings"]].concat();
-        command::run(&mut workspace::cargo(&fixed))
+        // Quiet, so that there is nothing to see before the end; what it found stands in the summary, too.
+        command::output(&mut workspace::cargo(&fixed)).map(drop)
     };
     let steps: [(&str, &dyn Fn() -> Result<()>); 4] = [
         ("format", &|| command::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))),
@@ -66,10 +67,9 @@ fn static_checks(report: &mut Report) {
     for (name, step) in steps {
         ui::heading(name);
         let started = std::time::Instant::now();
-        let result = step();
-        if let Err(error) = &result {
-            ui::error(&format!("{error:#}"));
-        }
-        report.push(Row::check(name, result.is_ok(), started.elapsed()));
+        report.push(match step() {
+            Ok(()) => Row { name: name.to_owned(), passed: 1, took: started.elapsed(), ..Row::default() },
+            Err(error) => Row::failure(name, format!("{error:#}")),
+        });
     }
 }
