@@ -32,8 +32,8 @@ use crate::ring::{Entrance, Overflow, ReaderOptions, Ring, RingLimits, Selection
 use crate::shape::Shaping;
 use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
-use crate::view::{EntryFormat, Stages};
 use crate::view::query::QueryOptions;
+use crate::view::{EntryFormat, Stages};
 use memlogd::{BoundSocket, Memlogd, MemlogdOptions};
 use sources::Sources;
 use viewing::Viewing;

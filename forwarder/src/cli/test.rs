@@ -119,9 +119,7 @@ fn push_record(
         .collect();
     let fields: Vec<(&str, FieldValue<'_>)> = rendered
         .iter()
-        .map(|(name, value, is_json)| {
-            (*name, if *is_json { FieldValue::Json(value) } else { FieldValue::Text(value) })
-        })
+        .map(|(name, value, is_json)| (*name, if *is_json { FieldValue::Json(value) } else { FieldValue::Text(value) }))
         .collect();
     builder.push_with_fields(origin, meta, body, &fields);
     Ok(())
@@ -139,7 +137,11 @@ fn line_kind(parse: ParseChoice) -> LineKind {
 }
 
 /// What a reader with these bits would be sent.
-fn encoded(batches: &[(Batch, Targets)], options: &JsonLinesOptions, bits: u64) -> anyhow::Result<Vec<Map<String, Value>>> {
+fn encoded(
+    batches: &[(Batch, Targets)],
+    options: &JsonLinesOptions,
+    bits: u64,
+) -> anyhow::Result<Vec<Map<String, Value>>> {
     let mut encoder = JsonLines::new(options.clone());
     let mut sent = Vec::new();
     for (batch, targets) in batches {
@@ -152,13 +154,7 @@ fn encoded(batches: &[(Batch, Targets)], options: &JsonLinesOptions, bits: u64) 
     Ok(sent)
 }
 
-fn compare(
-    at: &str,
-    expected: &[Expected],
-    sent: &[Map<String, Value>],
-    exact: bool,
-    differences: &mut Vec<String>,
-) {
+fn compare(at: &str, expected: &[Expected], sent: &[Map<String, Value>], exact: bool, differences: &mut Vec<String>) {
     for (number, (expected, sent)) in expected.iter().zip(sent).enumerate() {
         let at = format!("{at}record {}: ", number + 1);
         for (name, wanted) in &expected.members {
@@ -188,14 +184,15 @@ fn is_same(wanted: &Value, found: &Value, typed: bool) -> bool {
     match (wanted, found) {
         _ if typed => wanted == found,
         (Value::String(wanted), Value::String(found)) => wanted == found,
-        (Value::String(wanted), Value::Number(_) | Value::Bool(_)) => *wanted == found.to_string(),
+        (Value::String(wanted), Value::Number(_) | Value::Bool(_)) => {
+            serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| wanted == *found)
+        }
         (Value::Array(wanted), Value::Array(found)) => {
             wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| is_same(wanted, found, false))
         }
         (Value::Object(wanted), Value::Object(found)) => {
-            let is_there = |(name, wanted): (&String, &Value)| {
-                found.get(name).is_some_and(|found| is_same(wanted, found, false))
-            };
+            let is_there =
+                |(name, wanted): (&String, &Value)| found.get(name).is_some_and(|found| is_same(wanted, found, false));
             wanted.len() == found.len() && wanted.iter().all(is_there)
         }
         _ => wanted == found,

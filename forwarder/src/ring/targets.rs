@@ -30,7 +30,11 @@ impl Targets {
         match each.split_first() {
             None => Self::All,
             Some((first, rest)) if rest.iter().all(|bits| bits == first) => {
-                if *first == u64::MAX { Self::All } else { Self::Same(*first) }
+                if *first == u64::MAX {
+                    Self::All
+                } else {
+                    Self::Same(*first)
+                }
             }
             Some(_) => Self::Each(each.into()),
         }

@@ -118,7 +118,8 @@ impl Draft {
 
     /// Bytes that the record takes in a batch, besides its entry in the table.
     pub(super) fn byte_len(&self) -> usize {
-        let fields = self.fields.iter().map(|field| (field.key.len + field.value.len) as usize + size_of::<FieldSpan>());
+        let fields =
+            self.fields.iter().map(|field| (field.key.len + field.value.len) as usize + size_of::<FieldSpan>());
         self.body.len as usize + fields.sum::<usize>()
     }
 

@@ -85,7 +85,8 @@ impl Shaping {
         if !steps.is_empty() {
             let waiting = Arc::downgrade(&shaping);
             let clock = Arc::clone(&shaping.clock);
-            let thread = std::thread::Builder::new().name("process".into()).spawn(move || tell_in_time(&waiting, &clock))?;
+            let thread =
+                std::thread::Builder::new().name("process".into()).spawn(move || tell_in_time(&waiting, &clock))?;
             *lock(&shaping.thread) = Some(thread);
         }
         Ok(Some(shaping))

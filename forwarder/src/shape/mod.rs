@@ -28,10 +28,10 @@ pub mod spec;
 mod steps;
 mod subject;
 mod template;
-mod trial;
-mod value;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod value;
 
 pub use condition::{Condition, Test};
 pub use entrance::{Shaping, Tap, Watching};

@@ -102,12 +102,7 @@ pub(super) enum Look {
     Inside,
 }
 
-fn level_without(
-    text: &[u8],
-    path: &mut Vec<u8>,
-    unwanted: &dyn Fn(&[u8]) -> Look,
-    deeper: usize,
-) -> Option<Vec<u8>> {
+fn level_without(text: &[u8], path: &mut Vec<u8>, unwanted: &dyn Fn(&[u8]) -> Look, deeper: usize) -> Option<Vec<u8>> {
     let deeper = deeper.checked_sub(1)?;
     let mut out = vec![b'{'];
     let (mut changed, mut read) = (false, 1);
@@ -233,7 +228,9 @@ mod tests {
     #[test]
     fn what_is_no_json_and_what_is_too_deep_stays() {
         let all = [Glob::new("*.z")];
-        for broken in ["", "{", "{}", "{\"a\"}", "{\"z\":}", "{\"z\":1", "{\"a\":1,]}", "{\"z\":1}}", "[1]", "{\"z\":1 x,}"] {
+        for broken in
+            ["", "{", "{}", "{\"a\"}", "{\"z\":}", "{\"z\":1", "{\"a\":1,]}", "{\"z\":1}}", "[1]", "{\"z\":1 x,}"]
+        {
             let out = without(broken.as_bytes(), &mut b"a".to_vec(), &|path| look(&all, path));
             assert!(out.is_none() || broken.contains("\"z\":1"), "{broken}");
         }
@@ -243,7 +240,11 @@ mod tests {
     }
 
     fn tree() -> impl Strategy<Value = Json> {
-        let leaf = prop_oneof![Just(json!(null)), any::<i32>().prop_map(|n| json!(n)), "[a-z\"\\\\é<,:{}]{0,5}".prop_map(Json::from)];
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<i32>().prop_map(|n| json!(n)),
+            "[a-z\"\\\\é<,:{}]{0,5}".prop_map(Json::from)
+        ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::from),

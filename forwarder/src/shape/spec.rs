@@ -33,7 +33,10 @@ pub enum Action {
     Prefix(String),
     Convert(Vec<(Glob, Type)>),
     /// Records for which it holds, or does not, are discarded.
-    Drop { which: Condition, when_it_holds: bool },
+    Drop {
+        which: Condition,
+        when_it_holds: bool,
+    },
     Sample(Sample),
     Throttle(Throttle),
     Redact(Redact),

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::from_text;
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
-use crate::record::{Batch, BatchBuilder, FieldValue, Flags, Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::record::{
+    Batch, BatchBuilder, FieldValue, Flags, Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta,
+};
 use crate::ring::Targets;
 
 mod entrance;
@@ -42,12 +44,16 @@ fn lines(lines: &[&str]) -> Batch {
 fn record(body: &str, fields: &[(&str, Value)]) -> Batch {
     let rendered: Vec<Vec<u8>> = fields
         .iter()
-        .map(|(_, value)| value.as_str().map_or_else(|| value.to_string().into_bytes(), |text| text.as_bytes().to_vec()))
+        .map(|(_, value)| {
+            value.as_str().map_or_else(|| value.to_string().into_bytes(), |text| text.as_bytes().to_vec())
+        })
         .collect();
     let fields: Vec<(&str, FieldValue<'_>)> = fields
         .iter()
         .zip(&rendered)
-        .map(|((name, value), text)| (*name, if value.is_string() { FieldValue::Text(text) } else { FieldValue::Json(text) }))
+        .map(|((name, value), text)| {
+            (*name, if value.is_string() { FieldValue::Text(text) } else { FieldValue::Json(text) })
+        })
         .collect();
     let mut builder = BatchBuilder::new(4096);
     builder.push_with_fields(&origin(), RecordMeta::line(TIME, body.as_bytes()), body.as_bytes(), &fields);
@@ -97,7 +103,8 @@ fn messages(objects: &[Value]) -> Vec<&str> {
 #[test]
 fn a_batch_in_which_nothing_changes_is_passed_on_as_it_is() {
     let batch = lines(&["a", "b"]);
-    let mut trial = Trial::new(&steps("- {when: {field: level, equals: err}, add: {x: y}}\n- drop: {field: msg, equals: c}"), None);
+    let mut trial =
+        Trial::new(&steps("- {when: {field: level, equals: err}, add: {x: y}}\n- drop: {field: msg, equals: c}"), None);
     let out = trial.run(batch.clone());
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].0.data().as_ptr(), batch.data().as_ptr());
@@ -111,7 +118,10 @@ fn fields_are_added_with_what_the_record_has() {
         one(process, batch),
         json!({"msg": "text", "n": 5, "o": {"a": "x<y"}, "cluster": "eu", "all": "text 5 x<y web-0 .", "n2": 5, "cost": "$5"})
     );
-    assert_eq!(one("- add: {msg: '${field:level}: ${field:msg}', a: b}", record("x", &[("a", json!(1))])), json!({"msg": "info: x", "a": "b"}));
+    assert_eq!(
+        one("- add: {msg: '${field:level}: ${field:msg}', a: b}", record("x", &[("a", json!(1))])),
+        json!({"msg": "info: x", "a": "b"})
+    );
 }
 
 #[test]
@@ -171,7 +181,10 @@ fn what_was_parsed_is_parsed_again() {
                "talos-time": "2020-02-21T10:31:27.1Z"})
     );
     let nested = record("t", &[("a", json!({"b": "x=1 y=2"}))]);
-    assert_eq!(one("- parse: {key: a.b, format: logfmt}", nested), json!({"msg": "t", "a": {"b": "x=1 y=2"}, "x": 1, "y": 2}));
+    assert_eq!(
+        one("- parse: {key: a.b, format: logfmt}", nested),
+        json!({"msg": "t", "a": {"b": "x=1 y=2"}, "x": 1, "y": 2})
+    );
 }
 
 #[test]
@@ -180,13 +193,17 @@ fn what_does_not_parse_stays_and_is_marked() {
         assert_eq!(one("- parse: {format: json}", lines(&[line])), json!({"msg": line, "unparsed": true}));
     }
     let batch = record("t", &[("k", json!("x"))]);
-    assert_eq!(one("- parse: {key: k, format: json, prefix: p_}", batch.clone()), json!({"msg": "t", "k": "x", "unparsed": true}));
+    assert_eq!(
+        one("- parse: {key: k, format: json, prefix: p_}", batch.clone()),
+        json!({"msg": "t", "k": "x", "unparsed": true})
+    );
     assert_eq!(one("- parse: {key: none, format: json}", batch), json!({"msg": "t", "k": "x"}));
 }
 
 #[test]
 fn values_are_converted_or_marked() {
-    let batch = record("t", &[("a", json!("07")), ("b", json!("yes")), ("c", json!(5)), ("d", json!("x")), ("e", json!("y"))]);
+    let batch =
+        record("t", &[("a", json!("07")), ("b", json!("yes")), ("c", json!(5)), ("d", json!("x")), ("e", json!("y"))]);
     assert_eq!(
         one("- convert: {a: int, b: bool, c: string, '[de]': int, d: int, e: float}", batch),
         json!({"msg": "t", "a": 7, "b": true, "c": "5", "d": "x", "e": "y", "unconverted": "d,e"})
@@ -220,7 +237,10 @@ fn conditions_choose_records() {
         assert_eq!(chosen(when, batch()), holds, "{when}");
     }
     assert!(!chosen("{field: level, at_least: warn}", lines(&["info"])));
-    assert_eq!(messages(&shaped("- {when: {field: msg, matches: b}, drop: true}", lines(&["a", "b", "c"]))), ["a", "c"]);
+    assert_eq!(
+        messages(&shaped("- {when: {field: msg, matches: b}, drop: true}", lines(&["a", "b", "c"]))),
+        ["a", "c"]
+    );
 }
 
 #[test]
@@ -243,15 +263,25 @@ fn more_than_are_let_through_is_reported() {
     let out = shaped("- throttle: {rate: 2, burst: 3, report: 1s}", builder.seal());
     assert_eq!(messages(&out), ["a", "b", "c", "f", "2 records were discarded: more than are let through", "g", "h"]);
     assert_eq!(out[4]["discarded-records"], 2);
-    assert_eq!((&out[4]["discarded-from"], &out[4]["discarded-to"]), (&json!("2026-01-01T00:00:00Z"), &json!("2026-01-01T00:00:00.1Z")));
+    assert_eq!(
+        (&out[4]["discarded-from"], &out[4]["discarded-to"]),
+        (&json!("2026-01-01T00:00:00Z"), &json!("2026-01-01T00:00:00.1Z"))
+    );
     assert_eq!(out[4]["talos-service"], "web");
 }
 
 #[test]
 fn repeats_within_a_window_become_one() {
     let out = shaped("- deduplicate: {window: 3s}\n- add: {x: y}", lines(&["a", "a", "b", "a", "a", "b"]));
-    assert_eq!(messages(&out), ["a", "b", "a", "a", "b", "a"], "a comes again at 3 s, when the window has ended, and at 4 s");
-    assert_eq!((&out[2]["repeated"], &out[2]["repeated-from"], &out[2]["x"]), (&json!(1), &json!("2026-01-01T00:00:01Z"), &json!("y")));
+    assert_eq!(
+        messages(&out),
+        ["a", "b", "a", "a", "b", "a"],
+        "a comes again at 3 s, when the window has ended, and at 4 s"
+    );
+    assert_eq!(
+        (&out[2]["repeated"], &out[2]["repeated-from"], &out[2]["x"]),
+        (&json!(1), &json!("2026-01-01T00:00:01Z"), &json!("y"))
+    );
     assert_eq!(out[3].get("repeated"), None);
     let out = shaped("- deduplicate: {window: 1h}", lines(&["a", "a", "a", "b"]));
     assert_eq!(messages(&out), ["a", "b", "a"]);
@@ -262,14 +292,21 @@ fn repeats_within_a_window_become_one() {
 
 #[test]
 fn secrets_are_replaced_everywhere_they_may_be() {
-    let fields = [("url", json!("/x?token=abcdef")), ("card", json!(4111111111111111u64)), ("o", json!({"mail": "a.b@example.org"}))];
+    let fields = [
+        ("url", json!("/x?token=abcdef")),
+        ("card", json!(4111111111111111u64)),
+        ("o", json!({"mail": "a.b@example.org"})),
+    ];
     let process = "- redact: {presets: [tokens, email, cards], with: '***'}";
     assert_eq!(
         one(process, record("password=hunter22", &fields)),
         json!({"msg": "password=***", "url": "/x?token=***", "card": "***", "o": {"mail": "***"}})
     );
     let only = "- redact: {patterns: ['[0-9]+'], fields: [url], with: N}";
-    assert_eq!(one(only, record("5", &[("url", json!("/5")), ("n", json!(5))])), json!({"msg": "5", "url": "/N", "n": 5}));
+    assert_eq!(
+        one(only, record("5", &[("url", json!("/5")), ("n", json!(5))])),
+        json!({"msg": "5", "url": "/N", "n": 5})
+    );
 }
 
 /// Nothing of what says that something is missing may go missing.
@@ -297,7 +334,10 @@ fn records_keep_what_they_are_and_their_order() {
         builder.push(if number % 2 == 0 { &web } else { &other }, meta, number.to_string().as_bytes());
     }
     let batch = builder.seal();
-    let mut trial = Trial::new(&steps("- {when: {field: msg, matches: '5'}, add: {x: y}}\n- drop: {field: msg, matches: '7$'}"), None);
+    let mut trial = Trial::new(
+        &steps("- {when: {field: msg, matches: '5'}, add: {x: y}}\n- drop: {field: msg, matches: '7$'}"),
+        None,
+    );
     let out = trial.run(batch.clone());
     let kept = batch.records().filter(|record| !record.body.ends_with(b"7"));
     let shaped = out.iter().flat_map(|(batch, _)| batch.records().map(move |record| (batch, record)));

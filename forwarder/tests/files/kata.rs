@@ -72,7 +72,10 @@ fn logfmt_in_the_journal_becomes_fields() {
     writer.close();
     let ringward = run(
         include_str!("../../../config/kata/journal.yaml"),
-        &[("/run/log/journal", scene.folder.path().to_str().unwrap()), ("tcp://logs.example.org:5044", &scene.receiver.url())],
+        &[
+            ("/run/log/journal", scene.folder.path().to_str().unwrap()),
+            ("tcp://logs.example.org:5044", &scene.receiver.url()),
+        ],
     );
     let records = scene.all(ringward, 1);
     let mut expected: BTreeMap<String, Value> =
@@ -116,17 +119,27 @@ fn a_file_of_json_becomes_fields_with_their_own_time() {
         let path = scene.path("kata-runtime.log");
         let ringward = run(
             config,
-            &[("/var/log/kata-runtime.log", path.to_str().unwrap()), ("tcp://logs.example.org:5044", &scene.receiver.url())],
+            &[
+                ("/var/log/kata-runtime.log", path.to_str().unwrap()),
+                ("tcp://logs.example.org:5044", &scene.receiver.url()),
+            ],
         );
         let records = scene.all(ringward, 2);
-        let mut expected: BTreeMap<String, Value> =
-            object.as_object().unwrap().iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())).collect();
+        let mut expected: BTreeMap<String, Value> = object
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (format!("{prefix}{name}"), value.clone()))
+            .collect();
         if !prefix.is_empty() {
             expected.insert("kata_msg".into(), "release sandbox".into());
             expected.insert("kata_EndpointProperties".into(), written["EndpointProperties"].clone());
         }
         assert_eq!(without_own(&records[0], &OWN), expected);
-        assert_eq!((records[0].msg.as_str(), records[0].text("talos-time")), ("release sandbox", "2020-02-21T10:31:27Z"));
+        assert_eq!(
+            (records[0].msg.as_str(), records[0].text("talos-time")),
+            ("release sandbox", "2020-02-21T10:31:27Z")
+        );
         assert_eq!((records[1].msg.as_str(), records[1].fields["unparsed"].as_bool()), ("no JSON", Some(true)));
     }
 }
@@ -168,7 +181,8 @@ fn discarded_lines_stay_discarded_after_a_restart() {
     let folder = crate::harness::folder();
     let path = folder.path().join("ringward.yaml");
     let file = scene.path("app.log");
-    let config = format!("files: [{{include: [{}]}}]\nprocess: [{{drop: {{field: msg, matches: ^drop}}}}]\n", file.display());
+    let config =
+        format!("files: [{{include: [{}]}}]\nprocess: [{{drop: {{field: msg, matches: ^drop}}}}]\n", file.display());
     std::fs::write(&path, config).unwrap();
     let url = scene.receiver.url();
     let arguments = ["--no-kernel", "--no-containers", "--config", path.to_str().unwrap(), "--to", &url];
@@ -180,7 +194,10 @@ fn discarded_lines_stay_discarded_after_a_restart() {
     scene.records(2);
     let stopped = ringward.stop();
     let counted = stopped.log.iter().find(|line| line.contains("process: ")).unwrap();
-    assert!(counted.contains("process: 2 records, 0 changed, 0 failures, 1 discarded: 1 by process[0].drop"), "{counted}");
+    assert!(
+        counted.contains("process: 2 records, 0 changed, 0 failures, 1 discarded: 1 by process[0].drop"),
+        "{counted}"
+    );
     let records = scene.receiver.with(Clone::clone);
     assert_eq!(crate::messages(&records), ["keep 1", "keep 2"]);
 }

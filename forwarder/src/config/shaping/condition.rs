@@ -13,8 +13,7 @@ use crate::shape::{Pattern, Test, level_named};
 const FORMS: [&str; 5] = ["all", "any", "not", "origin", "field"];
 /// What may be asked of a field; all of those that are.
 const TESTS: [&str; 5] = ["equals", "one_of", "matches", "exists", "at_least"];
-const KEYS: &[&str] =
-    &["all", "any", "not", "origin", "field", "equals", "one_of", "matches", "exists", "at_least"];
+const KEYS: &[&str] = &["all", "any", "not", "origin", "field", "equals", "one_of", "matches", "exists", "at_least"];
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,12 +20,18 @@ fn refused(text: &str, why: &str) {
 #[test]
 fn steps_that_mean_nothing() {
     let step = |step: &str, why: &str| refused(&format!("process:\n  - {step}"), why);
-    step("{add: {a: b}, drop: true}", "t.yaml:2:5: process[0]: does several things: `add`, `drop`; accepted: a step for each");
+    step(
+        "{add: {a: b}, drop: true}",
+        "t.yaml:2:5: process[0]: does several things: `add`, `drop`; accepted: a step for each",
+    );
     step("{when: {origin: a}}", "t.yaml:2:5: process[0]: does nothing; accepted: one of `parse`, `add`");
     step("{ad: {a: b}}", "process[0].ad: unknown key (did you mean `add`?)");
     step("{parse: {key: msg}}", "process[0].parse: has no `format`");
     step("{parse: {format: jsn}}", "process[0].parse.format: `jsn` is unknown (did you mean `json`?)");
-    step("{add: {a: '${hostnam}'}}", "t.yaml:2:18: process[0].add.a: `${hostnam}` is unknown (did you mean `hostname`?)");
+    step(
+        "{add: {a: '${hostnam}'}}",
+        "t.yaml:2:18: process[0].add.a: `${hostnam}` is unknown (did you mean `hostname`?)",
+    );
     step("{add: {}}", "process[0].add: is empty");
     step("{add: [a]}", "process[0].add: is a list; accepted: a mapping from names to text");
     step("{remove: []}", "process[0].remove: is empty");
@@ -52,7 +58,10 @@ fn conditions_that_mean_nothing() {
     condition("{field: a, matches: '*'}", "process[0].drop.matches: repetition operator missing expression");
     condition("{field: a, mathces: b}", "process[0].drop.mathces: unknown key (did you mean `matches`?)");
     condition("{all: []}", "process[0].drop.all: is empty");
-    condition("{any: [{not: {field: a, exists: maybe}}]}", "process[0].drop.any[0].not.exists: `maybe` is neither true nor false");
+    condition(
+        "{any: [{not: {field: a, exists: maybe}}]}",
+        "process[0].drop.any[0].not.exists: `maybe` is neither true nor false",
+    );
 }
 
 #[test]
@@ -61,10 +70,17 @@ fn routes_that_lead_nowhere() {
         let destinations = "destinations: [{name: archive, endpoint: 'udp://h:1'}]";
         refused(&format!("{destinations}\nroutes:\n{routes}"), why);
     };
-    routes("- {to: [archiv]}", "t.yaml:3:9: routes[0].to[0]: no destination is called `archiv` (did you mean `archive`?); accepted: `archive`");
+    routes(
+        "- {to: [archiv]}",
+        "t.yaml:3:9: routes[0].to[0]: no destination is called `archiv` (did you mean `archive`?); accepted: `archive`",
+    );
     routes("- {when: {origin: a}}", "routes[0]: has no `to`");
-    routes("- {to: [archive]}\n- {to: []}", "t.yaml:4:3: routes[1]: is never reached: the route at t.yaml:3:3 takes all records");
-    let many: String = (0..65).map(|number| format!("- {{name: d{number}, endpoint: 'udp://h:{}'}}\n", number + 1)).collect();
+    routes(
+        "- {to: [archive]}\n- {to: []}",
+        "t.yaml:4:3: routes[1]: is never reached: the route at t.yaml:3:3 takes all records",
+    );
+    let many: String =
+        (0..65).map(|number| format!("- {{name: d{number}, endpoint: 'udp://h:{}'}}\n", number + 1)).collect();
     refused(&format!("destinations:\n{many}routes: [{{to: [d1]}}]"), "there are 65 destinations; accepted: at most 64");
 }
 

@@ -130,7 +130,12 @@ impl Scalar for Pattern {
 }
 
 /// The entries of a mapping from names to scalars, in their order.
-fn pairs<T: Scalar>(node: &Node, key: &str, accepted: &str, problems: &mut Problems) -> Option<Vec<(String, Located<T>)>> {
+fn pairs<T: Scalar>(
+    node: &Node,
+    key: &str,
+    accepted: &str,
+    problems: &mut Problems,
+) -> Option<Vec<(String, Located<T>)>> {
     let Kind::Map(entries) = &node.kind else {
         problems.add(&node.place, key, format!("is {}", node.noun()), accepted);
         return None;

@@ -14,7 +14,7 @@ pub(super) fn is_card(text: &[u8]) -> bool {
             (digit, _) => 2 * digit,
         })
         .sum();
-    (13..=19).contains(&digits) && sum % 10 == 0
+    (13..=19).contains(&digits) && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

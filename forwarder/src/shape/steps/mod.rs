@@ -96,10 +96,10 @@ impl Running {
             (Action::Copy(names), _) => copy(names, draft, context),
             (Action::Prefix(text), _) => prefix(text, draft, context),
             (Action::Convert(types), _) => convert(types, draft, context),
-            (Action::Drop { which, when_it_holds }, _) => {
-                if !draft.is_report() && which.holds(&subject) == *when_it_holds {
-                    return Verdict::Discarded;
-                }
+            (Action::Drop { which, when_it_holds }, _)
+                if !draft.is_report() && which.holds(&subject) == *when_it_holds =>
+            {
+                return Verdict::Discarded;
             }
             (_, State::Parse(parsing)) => parsing.run(draft, context),
             (_, State::Redact(redacting)) => redacting.run(draft, context),

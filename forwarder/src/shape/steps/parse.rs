@@ -200,7 +200,7 @@ impl Parsing {
             None if is_text && replaces => draft.set_body(Span { len: 0, ..draft.body }),
             _ => {}
         }
-        let compares = draft.fields.len() > 0 && draft.fields.len() * self.found.len() < MOST_COMPARED;
+        let compares = !draft.fields.is_empty() && draft.fields.len() * self.found.len() < MOST_COMPARED;
         let prefix = match self.parse.prefix.as_str() {
             "" => None,
             text => draft.make(|made| made.extend_from_slice(text.as_bytes())),

@@ -57,7 +57,8 @@ impl Redacting {
     }
 
     pub(super) fn run(&mut self, draft: &mut Draft, context: &mut Context<'_>) {
-        let wants = |name: &[u8]| self.redact.fields.is_empty() || self.redact.fields.iter().any(|glob| glob.matches(name));
+        let wants =
+            |name: &[u8]| self.redact.fields.is_empty() || self.redact.fields.iter().any(|glob| glob.matches(name));
         if wants(MSG.as_bytes()) {
             match self.replaced(draft.bytes(draft.body)) {
                 Cow::Borrowed(_) => {}

@@ -18,7 +18,7 @@ impl Sampling {
     /// The first of each `rate` records; with `by`, all records of one value of `rate`, in every run of every Ringward.
     pub(super) fn run(&mut self, subject: &OfDraft<'_>) -> Verdict {
         let chosen = match self.sample.by.as_deref().and_then(|by| subject.value(by)) {
-            Some(value) => spread(OriginId::of_text(value.to_text()).0) % self.sample.rate == 0,
+            Some(value) => spread(OriginId::of_text(value.to_text()).0).is_multiple_of(self.sample.rate),
             None => {
                 let turn = self.seen % self.sample.rate;
                 self.seen = self.seen.wrapping_add(1);

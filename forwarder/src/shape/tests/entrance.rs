@@ -91,9 +91,11 @@ fn a_report_comes_though_nothing_else_does() {
     let mut door = scene.ring.door().unwrap();
     pass(&mut *door, &["a", "a", "a", "b"], 1);
     // The report of repeats is one record too many, and reported itself.
-    let read = scene.read_until(|read, _| read.iter().any(|object| object["discarded-records"].as_u64() == Some(2)) || {
-        let discarded: u64 = read.iter().filter_map(|object| object["discarded-records"].as_u64()).sum();
-        discarded == 2
+    let read = scene.read_until(|read, _| {
+        read.iter().any(|object| object["discarded-records"].as_u64() == Some(2)) || {
+            let discarded: u64 = read.iter().filter_map(|object| object["discarded-records"].as_u64()).sum();
+            discarded == 2
+        }
     });
     assert_eq!(read[0]["msg"], "a");
 }

@@ -24,7 +24,9 @@ fn routed(text: &str, batch: Batch) -> Vec<String> {
     let names = |targets: &Targets, index: usize| {
         "abc".chars().zip(0..).filter(|(_, number)| targets.is_for(index, 1 << number)).map(|(name, _)| name).collect()
     };
-    out.iter().flat_map(|(batch, targets)| (0..batch.record_count()).map(|index| names(targets, index as usize))).collect()
+    out.iter()
+        .flat_map(|(batch, targets)| (0..batch.record_count()).map(|index| names(targets, index as usize)))
+        .collect()
 }
 
 #[test]
