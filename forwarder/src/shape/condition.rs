@@ -2,7 +2,7 @@
 
 use super::glob::Glob;
 use super::pattern::Pattern;
-use super::subject::Subject;
+use super::subject::{LEVEL, Subject};
 use super::value::level_named;
 use crate::record::Level;
 
@@ -24,8 +24,8 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     Exists(bool),
-    /// One of these texts; a number or `true` in JSON is compared as it is written.
-    OneOf(Vec<String>),
+    /// One of these texts, which are sorted; a number or `true` in JSON is compared as it is written.
+    OneOf(Vec<Box<[u8]>>),
     Matches(Pattern),
     /// A severity as severe as this one or more.
     AtLeast(Level),
@@ -44,15 +44,26 @@ impl Condition {
 }
 
 impl Test {
+    pub fn one_of(texts: Vec<String>) -> Self {
+        let mut texts: Vec<Box<[u8]>> = texts.into_iter().map(|text| text.into_bytes().into()).collect();
+        texts.sort_unstable();
+        Self::OneOf(texts)
+    }
+
     fn holds(&self, name: &str, subject: &impl Subject) -> bool {
         let value = subject.value(name);
         match (self, value) {
             (Self::Exists(wanted), value) => value.is_some() == *wanted,
             (_, None) => false,
-            (Self::OneOf(texts), Some(value)) => texts.iter().any(|text| text.as_bytes() == &**value.to_text()),
+            (Self::OneOf(texts), Some(value)) => {
+                let value: &[u8] = value.to_text();
+                texts.binary_search_by(|text| (**text).cmp(value)).is_ok()
+            }
             (Self::Matches(pattern), Some(value)) => pattern.is_match(value.to_text()),
             (Self::AtLeast(least), Some(value)) => {
-                level_named(value.to_text()).is_some_and(|level| level as u8 <= *least as u8)
+                // A field of that name may have numbers of its own, as pino's: the record's severity is known all the same.
+                let level = level_named(value.to_text()).or_else(|| (name == LEVEL).then(|| subject.level()));
+                level.is_some_and(|level| level as u8 <= *least as u8)
             }
         }
     }

@@ -68,12 +68,12 @@ impl Draft {
         self.body = span(record.body);
         self.fields.extend(record.fields().map(|(key, value)| {
             let (value, is_json) = match value {
-                FieldValue::Text(text) => (text, false),
+                FieldValue::Text(text) => (span(text), false),
+                FieldValue::Json(json) => (span(json), true),
                 // Numbers are read back as JSON.
-                FieldValue::Json(json) => (json, true),
-                FieldValue::Integer(_) => (&b""[..], true),
+                FieldValue::Integer(_) => (Span::new(0, 0), true),
             };
-            FieldSpan { key: span(key), value: span(value), is_json }
+            FieldSpan { key: span(key), value, is_json }
         }));
     }
 
@@ -102,9 +102,12 @@ impl Draft {
         self.fields.iter().rposition(|field| field.key.len as usize == key.len() && self.bytes(field.key) == key)
     }
 
-    /// The same, of a name that lies in the record.
-    pub(super) fn find_span(&self, key: Span) -> Option<usize> {
-        self.find(self.bytes(key))
+    /// The same among the first `count` fields, of a name that lies in the record.
+    pub(super) fn find_among(&self, count: usize, key: Span) -> Option<usize> {
+        let key = self.bytes(key);
+        self.fields[..count]
+            .iter()
+            .rposition(|field| field.key.len as usize == key.len() && self.bytes(field.key) == key)
     }
 
     pub(super) fn value(&self, index: usize) -> FieldValue<'_> {

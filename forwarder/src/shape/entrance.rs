@@ -1,8 +1,11 @@
 //! The doors before the ring: each source's thread has one, with steps and routes of its own.
 //!
 //! What a step reports later (how often something was repeated, how much was throttled) comes in time also where nothing else
-//! does: one thread waits for the next moment at which some door has something to say, and sleeps where none has. What was
-//! discarded moves checkpoints the same way, at most once in [`PAUSE`] by a door.
+//! does: one thread waits for the next moment at which some door has something to say, and sleeps where none has.
+//!
+//! What was discarded moves checkpoints the same way, at most once in [`PAUSE`] by a door. Where nothing but that goes in, the
+//! pause doubles up to [`LONGEST_PAUSE`]: else positions alone would in days push out of the ring what somebody still
+//! needs. What was discarded and not told is read again after a kill, and discarded again.
 //!
 //! Looking at what comes in (`ringward tap --at source`) costs nothing where nobody looks: a door asks one flag for each
 //! batch.
@@ -22,6 +25,9 @@ use crate::ring::{Door, Entrance, Ring, RingLimits, Targets};
 
 /// Between two batches of positions of what was discarded.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Origins of which positions wait to be told.
+const MOST_UNTOLD: usize = 1024;
 /// What is held for those who look at what comes in.
 const SEEN_BYTES: usize = 2 << 20;
 
@@ -127,9 +133,12 @@ impl Entrance for Shaping {
                 ring: Arc::clone(ring),
                 routing: self.routes.as_ref().map(Routing::new),
                 discarded: HashMap::new(),
+                has_passed: false,
             },
+            last: Instant::now(),
             positions_due: None,
             positions_said: None,
+            pause: PAUSE / 2,
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
             tap: Arc::clone(&self.tap),
@@ -160,10 +169,14 @@ impl Drop for ThreadsDoor {
 struct Worker {
     shaper: Option<Shaper>,
     exit: Exit,
-    /// By step: until when it has something to say.
+    /// When a batch was passed.
+    last: Instant,
+    /// By step: when it has something to say.
     waits: Vec<Option<Instant>>,
     positions_due: Option<Instant>,
     positions_said: Option<Instant>,
+    /// Until they are said again.
+    pause: Duration,
     counters: Arc<ShapingCounters>,
     clock: Arc<Clock>,
     tap: Arc<Tap>,
@@ -175,12 +188,15 @@ struct Exit {
     routing: Option<Routing>,
     /// Up to where records were discarded, and nobody knows.
     discarded: HashMap<OriginId, (OriginHandle, u64)>,
+    /// Whether records went in since positions were told.
+    has_passed: bool,
 }
 
 impl Outlet for Exit {
     fn batch(&mut self, batch: Batch) {
         let targets = self.routing.as_mut().map_or(Targets::All, |routing| routing.targets(&batch));
         self.ring.append_for(batch, targets);
+        self.has_passed = true;
     }
 
     fn discarded(&mut self, origin: &OriginHandle, position: u64) {
@@ -211,26 +227,31 @@ impl Worker {
         let Some(shaper) = &mut self.shaper else { return self.exit.batch(batch) };
         shaper.shape(batch, &mut self.exit);
         shaper.count(&self.counters);
-        self.set_clock();
+        if self.exit.discarded.len() >= MOST_UNTOLD {
+            self.exit.say_positions();
+        }
+        self.set_clock(true);
     }
 
     /// Notes when this door has something to say, and tells the one who waits for it.
-    fn set_clock(&mut self) {
+    fn set_clock(&mut self, has_passed: bool) {
         let Some(shaper) = &self.shaper else { return };
-        let mut now = None;
-        let mut now = || *now.get_or_insert_with(Instant::now);
+        let (before, mut asked) = (self.last, None);
+        let mut last = || *asked.get_or_insert_with(|| if has_passed { Instant::now() } else { before });
         for (step, wait) in shaper.steps().iter().zip(&mut self.waits) {
-            let Some(patience) = step.patience() else { continue };
             if !step.is_waiting() {
                 *wait = None;
-            } else if wait.is_none() {
-                *wait = Some(now() + patience);
+                continue;
+            }
+            let last = last();
+            if wait.is_none() {
+                *wait = step.due_in().map(|due_in| last + due_in);
             }
         }
         if !self.exit.discarded.is_empty() && self.positions_due.is_none() {
-            let said = self.positions_said.map_or_else(&mut now, |said| said + PAUSE);
-            self.positions_due = Some(said);
+            self.positions_due = Some(self.positions_said.map_or_else(&mut last, |said| said + self.pause));
         }
+        self.last = asked.unwrap_or(before);
         if let Some(due) = self.due() {
             self.clock.wake_at(due);
         }
@@ -247,13 +268,19 @@ impl Worker {
             && (now.is_none() || self.waits.iter().any(|wait| is_due(*wait)))
         {
             let waits = &mut self.waits;
-            shaper.flush(|step| now.is_none() || is_due(waits[step]), &mut self.exit);
+            let silent = now.map(|now| now.saturating_duration_since(self.last));
+            shaper.flush(|step| now.is_none() || is_due(waits[step]), silent, &mut self.exit);
             waits.iter_mut().filter(|wait| is_due(**wait)).for_each(|wait| *wait = None);
             shaper.count(&self.counters);
         }
         if now.is_none() || is_due(self.positions_due) {
             self.exit.say_positions();
+            self.pause = if self.exit.has_passed { PAUSE } else { (2 * self.pause).min(LONGEST_PAUSE) };
+            self.exit.has_passed = false;
             (self.positions_due, self.positions_said) = (None, now);
+        }
+        if now.is_some() {
+            self.set_clock(false);
         }
     }
 }
@@ -283,12 +310,7 @@ fn tell_in_time(shaping: &Weak<Shaping>, clock: &Clock) {
                 // A door that is passed meanwhile sets it again.
                 drop(next);
                 let Some(shaping) = shaping.upgrade() else { return };
-                shaping.each(|worker| {
-                    worker.say(Some(now));
-                    if let Some(due) = worker.due() {
-                        clock.wake_at(due);
-                    }
-                });
+                shaping.each(|worker| worker.say(Some(now)));
                 lock(&clock.next)
             }
         };

@@ -4,6 +4,8 @@
 //! is left of its records, in their order, with their times, positions and origins. A step's own reports stand where they
 //! were made, and go through the steps behind it.
 
+use std::time::Duration;
+
 use super::draft::Draft;
 use super::spec::Step;
 use super::steps::{Context, Report, Running, Verdict};
@@ -156,11 +158,11 @@ impl Shaper {
         self.draft = draft;
     }
 
-    /// Everything that steps wait with, those that `is_due`.
-    pub(super) fn flush(&mut self, is_due: impl Fn(usize) -> bool, out: &mut dyn Outlet) {
+    /// What the steps that are due have to report when nothing has come for so long; everything, where that is not said.
+    pub(super) fn flush(&mut self, is_due: impl Fn(usize) -> bool, silent: Option<Duration>, out: &mut dyn Outlet) {
         for index in (0..self.steps.len()).filter(|index| is_due(*index)) {
             let mut reports = Vec::new();
-            self.steps[index].flush(&mut reports);
+            self.steps[index].flush(silent, &mut reports);
             self.put_reports(reports, index + 1, out);
         }
         self.draft.leave();

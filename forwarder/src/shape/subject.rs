@@ -18,6 +18,8 @@ const MOST_KNOWN: usize = 4096;
 
 /// The name under which a record's text is known.
 pub(super) const MSG: &str = "msg";
+/// The name under which its severity is known, where it has no field of that name.
+pub(super) const LEVEL: &str = "level";
 
 /// An origin, with what conditions ask of it.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ pub(super) trait Subject {
         if let Some(value) = self.inside(name.as_bytes()) {
             return Some(value);
         }
-        if name == "level" {
+        if name == LEVEL {
             return Some(Value::text(self.level().name().as_bytes()));
         }
         self.whose().value(name).map(|value| Value::text(value.as_bytes()))

@@ -237,6 +237,11 @@ fn conditions_choose_records() {
         assert_eq!(chosen(when, batch()), holds, "{when}");
     }
     assert!(!chosen("{field: level, at_least: warn}", lines(&["info"])));
+    // Numbers that mean something else: the record's own severity counts.
+    assert!(chosen("{field: level, at_least: info}", record("x", &[("level", json!(30))])));
+    assert!(!chosen("{field: level, at_least: warn}", record("x", &[("level", json!(30))])));
+    assert!(chosen("{field: PRIORITY, at_least: warn}", record("x", &[("PRIORITY", json!("4"))])));
+    assert!(!chosen("{field: PRIORITY, at_least: warn}", record("x", &[("PRIORITY", json!("5"))])));
     assert_eq!(
         messages(&shaped("- {when: {field: msg, matches: b}, drop: true}", lines(&["a", "b", "c"]))),
         ["a", "c"]
@@ -290,6 +295,36 @@ fn repeats_within_a_window_become_one() {
     assert_eq!(messages(&by), ["a", "a"]);
 }
 
+/// Each window ends when it has, though nothing comes any more, and no other one with it.
+#[test]
+fn windows_end_one_by_one() {
+    let (mut builder, origin) = (BatchBuilder::new(4096), origin());
+    for (text, after_ms) in [("a", 0), ("c", 500), ("a", 1000), ("b", 2000), ("b", 2500)] {
+        builder.push(&origin, RecordMeta::line(TIME + after_ms * 1_000_000, text.as_bytes()), text.as_bytes());
+    }
+    let mut trial = Trial::new(&steps("- deduplicate: {window: 3s}"), None);
+    assert_eq!(messages(&objects(&trial.run(builder.seal()))), ["a", "c", "b"]);
+    let mut after = |ms| objects(&trial.wait(std::time::Duration::from_millis(ms)));
+    assert!(after(499).is_empty());
+    assert_eq!(messages(&after(500)), ["a"]);
+    assert!(after(2499).is_empty());
+    let last = after(2500);
+    assert_eq!((messages(&last), &last[0]["repeated"]), (vec!["b"], &json!(1)));
+}
+
+/// A record from the past has windows end no later than they would have.
+#[test]
+fn times_that_go_back_hold_up_no_report() {
+    let (mut builder, origin) = (BatchBuilder::new(4096), origin());
+    for (text, second) in [("a", 1_000_000), ("a", 1_000_000), ("b", 0)] {
+        builder.push(&origin, RecordMeta::line(TIME + second * SECOND, text.as_bytes()), text.as_bytes());
+    }
+    let mut trial = Trial::new(&steps("- deduplicate: {window: 3s}"), None);
+    trial.run(builder.seal());
+    assert!(trial.wait(std::time::Duration::from_millis(2999)).is_empty());
+    assert_eq!(messages(&objects(&trial.wait(std::time::Duration::from_secs(3)))), ["a"]);
+}
+
 #[test]
 fn secrets_are_replaced_everywhere_they_may_be() {
     let fields = [
@@ -316,7 +351,7 @@ fn reports_of_losses_are_never_discarded() {
     for _ in 0..3 {
         builder.push_loss(&origin(), Lost::Bytes(7), "in a test", TIME, TIME);
     }
-    let process = "- drop: true\n- keep_records: {field: none, exists: true}\n- sample: {rate: 9}\n- throttle: {rate: 1}\n- deduplicate: {window: 1h}";
+    let process = "- drop: {origin: '*'}\n- keep_records: {field: none, exists: true}\n- sample: {rate: 9}\n- throttle: {rate: 1}\n- deduplicate: {window: 1h}";
     assert_eq!(shaped(process, builder.seal()).len(), 3);
 }
 

@@ -37,9 +37,16 @@ impl Trial {
         std::mem::take(&mut self.exit.batches)
     }
 
+    /// What steps have to say when nothing has come for so long.
+    #[cfg(test)]
+    pub(super) fn wait(&mut self, silent: std::time::Duration) -> Vec<(Batch, Targets)> {
+        self.shaper.flush(|_| true, Some(silent), &mut self.exit);
+        std::mem::take(&mut self.exit.batches)
+    }
+
     /// What steps have still to say when nothing more comes.
     pub fn finish(mut self) -> Vec<(Batch, Targets)> {
-        self.shaper.flush(|_| true, &mut self.exit);
+        self.shaper.flush(|_| true, None, &mut self.exit);
         self.exit.batches
     }
 }

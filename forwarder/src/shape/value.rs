@@ -28,13 +28,15 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The severity that a name means, in small or large letters: syslog's, Talos', logrus', slog's short ones.
+/// The severity that a name means, in small or large letters: syslog's, Talos', logrus', slog's short ones; and syslog's
+/// numbers, as journald's `PRIORITY` has them.
 pub fn level_named(name: &[u8]) -> Option<Level> {
     let mut small = [0; 16];
     let small = small.get_mut(..name.len())?;
     small.copy_from_slice(name);
     small.make_ascii_lowercase();
     Some(match &*small {
+        [digit @ b'0'..=b'7'] => Level::from_priority(u32::from(digit - b'0')),
         b"emerg" | b"emergency" => Level::Emerg,
         b"alert" => Level::Alert,
         b"crit" | b"critical" | b"fatal" | b"panic" | b"dpanic" => Level::Crit,

@@ -33,9 +33,15 @@ impl Value for Condition {
             problems.add(&node.place, key, format!("is {}", node.noun()), Self::accepted());
             return None;
         }
+        let before = problems.0.len();
         let entries = entries(node, key, KEYS, problems)?;
+        // A key that is misspelt was meant to be one of those that would be missed.
+        let is_misspelt = problems.0.len() > before;
         let forms: Vec<_> = entries.iter().filter(|entry| FORMS.contains(&&*entry.key)).collect();
         let [form] = forms[..] else {
+            if is_misspelt {
+                return None;
+            }
             let what = if forms.is_empty() { "says nothing" } else { "says several things" };
             problems.add(&node.place, key, what, format!("one of {}", suggest::list(&FORMS)));
             return None;
@@ -58,6 +64,9 @@ impl Value for Condition {
             _ => {
                 let Text(name) = Text::read(&form.value, &path, problems)?;
                 let tests: Vec<_> = tests.collect();
+                if tests.is_empty() && is_misspelt {
+                    return None;
+                }
                 if tests.is_empty() {
                     let accepted = format!("one of {} beside it", suggest::list(&TESTS));
                     problems.add(&form.place, &path, "is asked nothing", accepted);
@@ -68,6 +77,18 @@ impl Value for Condition {
                     Some(crate::shape::Condition::Field { name: name.clone(), test })
                 });
                 let mut all = read.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
+                let is_absent = |all: &crate::shape::Condition| {
+                    matches!(all, crate::shape::Condition::Field { test: Test::Exists(false), .. })
+                };
+                if all.len() > 1 && all.iter().any(is_absent) {
+                    problems.add(
+                        &form.place,
+                        &path,
+                        "never holds: what is not there is nothing else",
+                        "`exists: false` alone",
+                    );
+                    return None;
+                }
                 if all.len() == 1 { all.remove(0) } else { crate::shape::Condition::All(all) }
             }
         };
@@ -85,10 +106,14 @@ fn several(node: &Node, path: &str, problems: &mut Problems) -> Option<Vec<crate
 
 fn read_test(name: &str, node: &Node, path: &str, problems: &mut Problems) -> Option<Test> {
     Some(match name {
-        "equals" => Test::OneOf(vec![Content::read(node, path, problems)?.0]),
+        "equals" => Test::one_of(vec![Content::read(node, path, problems)?.0]),
         "one_of" => {
             let texts: Vec<Content> = Value::read(node, path, problems)?;
-            Test::OneOf(texts.into_iter().map(|text| text.0).collect())
+            if texts.is_empty() {
+                problems.add(&node.place, path, "is empty", <Vec<Content> as Value>::accepted());
+                return None;
+            }
+            Test::one_of(texts.into_iter().map(|text| text.0).collect())
         }
         "matches" => Test::Matches(Pattern::read(node, path, problems)?),
         "exists" => Test::Exists(bool::read(node, path, problems)?),

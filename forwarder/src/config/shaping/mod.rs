@@ -21,7 +21,7 @@ use super::template;
 use super::value::{Located, Name};
 use super::{document, suggest};
 use crate::shape::spec::MOST_DESTINATIONS;
-use crate::shape::{Glob, spec};
+use crate::shape::{Condition, Glob, spec};
 
 /// A case of `tests`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,19 @@ pub struct CaseConfig {
 impl Check<'_> {
     pub(super) fn process(&mut self, raw: Option<&Located<Vec<Located<Step>>>>) -> Vec<spec::Step> {
         let given = raw.map(|list| list.value.as_slice()).unwrap_or_default();
-        given.iter().filter_map(|step| self.step(step)).collect()
+        let mut taken: Option<&Place> = None;
+        let mut steps = Vec::new();
+        for raw in given {
+            if let Some(place) = taken {
+                self.add(raw, format!("is never reached: the step at {place} discards all records"), "before that one");
+            }
+            let step = self.step(raw);
+            if step.as_ref().is_some_and(discards_everything) {
+                taken = taken.or(Some(&raw.place));
+            }
+            steps.extend(step);
+        }
+        steps
     }
 
     fn step(&mut self, given: &Located<Step>) -> Option<spec::Step> {
@@ -62,10 +74,10 @@ impl Check<'_> {
             actions.push(("keep", Some(spec::Action::Keep(self.patterns(patterns)))));
         }
         if let Some(names) = &raw.rename {
-            actions.push(("rename", Some(spec::Action::Rename(pairs(&names.value)))));
+            actions.push(("rename", self.moves(names).map(spec::Action::Rename)));
         }
         if let Some(names) = &raw.copy {
-            actions.push(("copy", Some(spec::Action::Copy(pairs(&names.value)))));
+            actions.push(("copy", self.moves(names).map(spec::Action::Copy)));
         }
         if let Some(text) = &raw.prefix {
             actions.push(("prefix", Some(spec::Action::Prefix(text.value.0.clone()))));
@@ -108,6 +120,24 @@ impl Check<'_> {
         let name = format!("{}.{name}", given.key);
         let when = raw.when.as_ref().map(|when| when.value.0.clone());
         Some(spec::Step { name, when, action: action? })
+    }
+
+    /// Names and what they become, where that does not depend on which comes first.
+    fn moves(&mut self, given: &Located<Names>) -> Option<Vec<(String, String)>> {
+        let before = self.problems.0.len();
+        let mut targets = BTreeMap::new();
+        for (from, to) in &given.value.0 {
+            if *from == to.value.0 {
+                self.add(to, format!("`{from}` stays what it is"), "another name");
+            } else if given.value.0.iter().any(|(other, _)| *other == to.value.0) {
+                self.add(to, format!("`{}` is one of the names on the left, too", to.value.0), "a step for each");
+            }
+            if let Some(other) = targets.insert(&to.value.0, from) {
+                self.add(to, format!("`{}` was to be what `{other}` is", to.value.0), "a step for each");
+            }
+        }
+        let pairs = given.value.0.iter().map(|(from, to)| (from.clone(), to.value.0.clone()));
+        (self.problems.0.len() == before).then(|| pairs.collect())
     }
 
     fn parse(&mut self, given: &Located<Parse>) -> Option<spec::Parse> {
@@ -277,8 +307,11 @@ fn values_of<T: Clone>(list: &[Located<T>]) -> Vec<T> {
     list.iter().map(|item| item.value.clone()).collect()
 }
 
-fn pairs(names: &Names) -> Vec<(String, String)> {
-    names.0.iter().map(|(from, to)| (from.clone(), to.value.0.clone())).collect()
+/// Whether nothing but reports of losses comes to the steps behind it.
+fn discards_everything(step: &spec::Step) -> bool {
+    let all = Condition::All(Vec::new());
+    let drops = matches!(&step.action, spec::Action::Drop { which, when_it_holds: true } if *which == all);
+    drops && step.when.as_ref().is_none_or(|when| *when == all)
 }
 
 /// All or none, after every one was looked at.

@@ -30,12 +30,19 @@ fn steps_that_mean_nothing() {
     step("{parse: {format: jsn}}", "process[0].parse.format: `jsn` is unknown (did you mean `json`?)");
     step(
         "{add: {a: '${hostnam}'}}",
-        "t.yaml:2:18: process[0].add.a: `${hostnam}` is unknown (did you mean `hostname`?)",
+        "t.yaml:2:15: process[0].add.a: `${hostnam}` is unknown (did you mean `hostname`?)",
     );
     step("{add: {}}", "process[0].add: is empty");
     step("{add: [a]}", "process[0].add: is a list; accepted: a mapping from names to text");
     step("{remove: []}", "process[0].remove: is empty");
     step("{convert: {a: number}}", "process[0].convert.a: `number` is unknown");
+    step("{rename: {a: b, b: c}}", "t.yaml:2:18: process[0].rename.a: `b` is one of the names on the left, too");
+    step("{rename: {a: c, b: c}}", "process[0].rename.b: `c` was to be what `a` is; accepted: a step for each");
+    step("{copy: {a: a}}", "process[0].copy.a: `a` stays what it is; accepted: another name");
+    step(
+        "{drop: true}\n  - {prefix: x}",
+        "t.yaml:3:5: process[1]: is never reached: the step at t.yaml:2:5 discards all records",
+    );
     step("{sample: {by: x}}", "process[0].sample: has no `rate`");
     step("{sample: {rate: 0}}", "process[0].sample.rate: `0` is no such number");
     step("{throttle: {rate: 1, report: 1ms}}", "process[0].throttle.report: `1ms` is too small");
@@ -57,6 +64,11 @@ fn conditions_that_mean_nothing() {
     condition("{field: a, at_least: loud}", "process[0].drop.at_least: `loud` is no level");
     condition("{field: a, matches: '*'}", "process[0].drop.matches: repetition operator missing expression");
     condition("{field: a, mathces: b}", "process[0].drop.mathces: unknown key (did you mean `matches`?)");
+    condition(
+        "{field: a, exists: false, equals: b}",
+        "process[0].drop.field: never holds: what is not there is nothing else",
+    );
+    condition("{field: a, one_of: []}", "process[0].drop.one_of: is empty");
     condition("{all: []}", "process[0].drop.all: is empty");
     condition(
         "{any: [{not: {field: a, exists: maybe}}]}",

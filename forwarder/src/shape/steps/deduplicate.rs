@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Context, Report, Verdict, time_text};
 use crate::record::{Flags, OriginHandle, RecordMeta};
@@ -27,6 +28,10 @@ pub(super) struct Deduplicating {
     /// In the order in which their windows began.
     order: VecDeque<Arc<[u8]>>,
     bytes: usize,
+    /// Of how many texts repeats were discarded, and not reported.
+    waiting: usize,
+    /// Of the last record.
+    last_ns: i64,
 }
 
 /// A record that went on.
@@ -48,11 +53,14 @@ impl Deduplicating {
             known: HashMap::new(),
             order: VecDeque::new(),
             bytes: 0,
+            waiting: 0,
+            last_ns: 0,
         }
     }
 
     pub(super) fn run(&mut self, draft: &Draft, context: &mut Context<'_>) -> Verdict {
         let now = draft.meta().time_ns;
+        self.last_ns = now;
         while let Some(first) = self.order.front()
             && self.known.get(first).is_none_or(|known| known.until_ns <= now)
         {
@@ -68,6 +76,7 @@ impl Deduplicating {
         if let Some(known) = self.known.get_mut(context.scratch.as_slice()) {
             if known.repeated == 0 {
                 known.from_ns = now;
+                self.waiting += 1;
             }
             known.repeated += 1;
             known.to_ns = now;
@@ -123,6 +132,7 @@ impl Deduplicating {
         if known.repeated == 0 {
             return;
         }
+        self.waiting -= 1;
         let fields = vec![
             ("repeated", known.repeated.to_string().into_bytes(), true),
             ("repeated-from", time_text(known.from_ns), false),
@@ -133,11 +143,36 @@ impl Deduplicating {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.known.values().any(|known| known.repeated > 0)
+        self.waiting > 0
     }
 
-    pub(super) fn flush(&mut self, reports: &mut Vec<Report>) {
-        while !self.order.is_empty() {
+    /// How long after the last record the next report is due, where records go on at the pace of time.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        if !self.is_waiting() {
+            return None;
+        }
+        // Windows end in their order.
+        let mut longest = Duration::ZERO;
+        for known in self.order.iter().filter_map(|key| self.known.get(key)) {
+            longest = longest.max(self.left(known));
+            if known.repeated > 0 {
+                break;
+            }
+        }
+        Some(longest)
+    }
+
+    /// Of a window after the last record: never more than all of it, though times may go back.
+    fn left(&self, known: &Known) -> Duration {
+        let left = known.until_ns.saturating_sub(self.last_ns).clamp(0, self.window_ns);
+        Duration::from_nanos(u64::try_from(left).unwrap_or_default())
+    }
+
+    /// Ends the windows that are over when nothing has come for so long; all, where that is not said.
+    pub(super) fn flush(&mut self, silent: Option<Duration>, reports: &mut Vec<Report>) {
+        while let Some(known) = self.order.front().and_then(|key| self.known.get(key))
+            && silent.is_none_or(|silent| self.left(known) <= silent)
+        {
             self.end_first(reports);
         }
     }

@@ -1,13 +1,15 @@
 //! The steps, a file each. A step takes the record at hand and changes it, or says that it is discarded.
 
+mod cards;
 mod convert;
 mod deduplicate;
 mod fields;
-mod luhn;
 mod parse;
 mod redact;
 mod sample;
 mod throttle;
+
+use std::time::Duration;
 
 use self::convert::convert;
 use self::deduplicate::Deduplicating;
@@ -121,20 +123,20 @@ impl Running {
         }
     }
 
-    /// How long it waits at most.
-    pub(super) fn patience(&self) -> Option<std::time::Duration> {
-        match &self.step.action {
-            Action::Throttle(throttle) => Some(throttle.report),
-            Action::Deduplicate(deduplicate) => Some(deduplicate.window),
+    /// How long after the last record it has something to report, though nothing more comes; `None` where it has nothing.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        match &self.state {
+            State::Throttle(throttling) => throttling.due_in(),
+            State::Deduplicate(deduplicating) => deduplicating.due_in(),
             _ => None,
         }
     }
 
-    /// Everything that it has to report.
-    pub(super) fn flush(&mut self, reports: &mut Vec<Report>) {
+    /// What it has to report when nothing has come for so long; everything, where that is not said.
+    pub(super) fn flush(&mut self, silent: Option<Duration>, reports: &mut Vec<Report>) {
         match &mut self.state {
             State::Throttle(throttling) => throttling.flush(reports),
-            State::Deduplicate(deduplicating) => deduplicating.flush(reports),
+            State::Deduplicate(deduplicating) => deduplicating.flush(silent, reports),
             _ => {}
         }
     }

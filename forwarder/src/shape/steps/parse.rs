@@ -200,15 +200,16 @@ impl Parsing {
             None if is_text && replaces => draft.set_body(Span { len: 0, ..draft.body }),
             _ => {}
         }
-        let compares = !draft.fields.is_empty() && draft.fields.len() * self.found.len() < MOST_COMPARED;
+        // What was found has each name once: only those that were there before may be the same.
+        let before = draft.fields.len();
+        let compared = if before * self.found.len() < MOST_COMPARED { before } else { 0 };
         let prefix = match self.parse.prefix.as_str() {
             "" => None,
             text => draft.make(|made| made.extend_from_slice(text.as_bytes())),
         };
         for field in &self.found {
             let key = prefix.and_then(|prefix| draft.make_from(&[prefix, field.key])).unwrap_or(field.key);
-            let known = if compares { draft.find_span(key) } else { None };
-            match known {
+            match draft.find_among(compared, key) {
                 Some(index) => draft.fields[index] = FieldSpan { key, ..*field },
                 None => drop(draft.push(FieldSpan { key, ..*field })),
             }

@@ -4,31 +4,34 @@
 //! text where it is not (a number, say).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::Context;
-use super::luhn::is_card;
+use super::cards::next_card;
 use crate::record::Span;
 use crate::shape::draft::Draft;
 use crate::shape::pattern::Pattern;
 use crate::shape::spec::{Preset, Redact};
 use crate::shape::subject::MSG;
 
-/// Bearer and basic credentials, JSON Web Tokens, keys of AWS, GitHub, GitLab and Slack, and what follows `password=` and its
-/// like: of that the last group is replaced.
-const TOKENS: [&str; 4] = [
+/// Bearer and basic credentials, JSON Web Tokens, keys of AWS, GitHub, GitLab and Slack, what follows `password=` and its
+/// like, and passwords in addresses (`https://user:password@host`): of a match the group that took part is replaced.
+const TOKENS: [&str; 5] = [
     r"(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/=-]{8,})",
     r"\b(eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)",
     r"\b((?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|glpat-[A-Za-z0-9_-]{20,}|xox[abeoprs]-[A-Za-z0-9-]{10,})",
     r#"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)\\?["']?\s*[=:]\s*\\?["']?([^\s"'\\,;&{}\[\]]{3,})"#,
+    r#"://[^\s/:@"']*:([^\s/@"']+)@"#,
 ];
 const EMAIL: &str = r"([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24})\b";
-const CARDS: &str = r"\b((?:[0-9][ -]?){12,18}[0-9])\b";
 
-struct Rule {
-    pattern: Pattern,
-    /// A byte without which nothing is found.
-    needs: Option<u8>,
-    is_card: bool,
+enum Rule {
+    Pattern {
+        pattern: Pattern,
+        /// A byte without which nothing is found.
+        needs: Option<u8>,
+    },
+    Cards,
 }
 
 pub(super) struct Redacting {
@@ -38,20 +41,19 @@ pub(super) struct Redacting {
 
 impl Redacting {
     pub(super) fn new(redact: &Redact) -> Self {
-        let preset = |text: &str, needs, is_card| Rule {
+        let preset = |text: &str, needs| Rule::Pattern {
             pattern: Pattern::new(text).expect("a test compiles the presets"),
             needs,
-            is_card,
         };
         let mut rules = Vec::new();
         for chosen in &redact.presets {
             match chosen {
-                Preset::Tokens => rules.extend(TOKENS.iter().map(|text| preset(text, None, false))),
-                Preset::Email => rules.push(preset(EMAIL, Some(b'@'), false)),
-                Preset::Cards => rules.push(preset(CARDS, None, true)),
+                Preset::Tokens => rules.extend(TOKENS.iter().map(|text| preset(text, None))),
+                Preset::Email => rules.push(preset(EMAIL, Some(b'@'))),
+                Preset::Cards => rules.push(Rule::Cards),
             }
         }
-        let own = |pattern: &Pattern| Rule { pattern: pattern.clone(), needs: None, is_card: false };
+        let own = |pattern: &Pattern| Rule::Pattern { pattern: pattern.clone(), needs: None };
         rules.extend(redact.patterns.iter().map(own));
         Self { rules, redact: redact.clone() }
     }
@@ -87,9 +89,6 @@ impl Redacting {
     fn replaced<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         let mut text = Cow::Borrowed(text);
         for rule in &self.rules {
-            if rule.needs.is_some_and(|byte| memchr::memchr(byte, &text).is_none()) {
-                continue;
-            }
             if let Some(replaced) = rule.replaced(&text, self.redact.with.as_bytes()) {
                 text = Cow::Owned(replaced);
             }
@@ -101,27 +100,43 @@ impl Redacting {
 impl Rule {
     /// The text with what is found replaced; `None` where nothing is.
     fn replaced(&self, text: &[u8], with: &[u8]) -> Option<Vec<u8>> {
-        let regex = self.pattern.regex();
-        if !regex.is_match(text) {
-            return None;
-        }
         let (mut out, mut copied) = (Vec::new(), 0);
-        for found in regex.captures_iter(text) {
-            // Of a pattern with groups, the first one that took part; else all of it.
-            let part = found.iter().skip(1).flatten().next().or_else(|| found.get(0));
-            let Some(part) = part.filter(|part| !part.is_empty() && part.as_bytes() != with) else { continue };
-            if self.is_card && !is_card(part.as_bytes()) {
-                continue;
+        self.each(text, |found| {
+            if &text[found.clone()] != with {
+                out.extend_from_slice(&text[copied..found.start]);
+                out.extend_from_slice(with);
+                copied = found.end;
             }
-            out.extend_from_slice(&text[copied..part.start()]);
-            out.extend_from_slice(with);
-            copied = part.end();
-        }
+        });
         if copied == 0 {
             return None;
         }
         out.extend_from_slice(&text[copied..]);
         Some(out)
+    }
+
+    /// What is found, from the left to the right; nothing of it is empty.
+    fn each(&self, text: &[u8], mut found: impl FnMut(Range<usize>)) {
+        match self {
+            Self::Cards => {
+                let mut from = 0;
+                while let Some(card) = next_card(text, from) {
+                    from = card.end;
+                    found(card);
+                }
+            }
+            Self::Pattern { needs: Some(byte), .. } if memchr::memchr(*byte, text).is_none() => {}
+            Self::Pattern { pattern, .. } if !pattern.is_match(text) => {}
+            Self::Pattern { pattern, .. } => {
+                for matched in pattern.regex().captures_iter(text) {
+                    // Of a pattern with groups, the first one that took part; else all of it.
+                    let part = matched.iter().skip(1).flatten().next().or_else(|| matched.get(0));
+                    if let Some(part) = part.filter(|part| !part.is_empty()) {
+                        found(part.range());
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -152,6 +167,8 @@ mod tests {
             (r#"{"password":"hunter22","n":1}"#, r#"{"password":"[redacted]","n":1}"#),
             ("jwt eyJhbGciOi.eyJzdWIi.c2ln end", "jwt [redacted] end"),
             ("key AKIAABCDEFGHIJKLMNOP", "key [redacted]"),
+            ("postgres://app:s3cr3t@db:5432/x", "postgres://app:[redacted]@db:5432/x"),
+            ("at http://host:80/x and 4111 1111 1111 1111 123", "at http://host:80/x and [redacted] 123"),
             ("nothing to see: 12345 a@b", "nothing to see: 12345 a@b"),
         ] {
             assert_eq!(redacted(text, &[]), expected);

@@ -75,6 +75,49 @@ fn a_pattern_that_is_slow_elsewhere() {
     assert_eq!(shaped("- redact: {patterns: ['(a|a)*b', '(.*)*c', '(x+x+)+y']}", lines(&[&text])).len(), 1);
 }
 
+/// Records of so many origins, a microsecond apart, each twice.
+fn crowd(origins: usize) -> impl Iterator<Item = Batch> {
+    let mut time = TIME;
+    (0..origins).step_by(1000).map(move |first| {
+        let mut builder = BatchBuilder::new(1 << 20);
+        for number in first..first + 1000 {
+            let origin = OriginHandle::new(Origin::new(OriginKind::Service, format!("service {number}")));
+            for _ in 0..2 {
+                builder.push(&origin, RecordMeta::line(time, b"the same"), b"the same");
+                time += 1000;
+            }
+        }
+        builder.seal()
+    })
+}
+
+/// Every record goes on or is reported, however many there are whose.
+#[test]
+fn a_crowd_of_origins_is_counted_to_the_last_one() {
+    for (process, counted) in
+        [("- throttle: {rate: 1}", "discarded-records"), ("- deduplicate: {window: 1s}", "repeated")]
+    {
+        let mut trial = Trial::new(&steps(process), None);
+        let (mut gone_on, mut reported) = (0u64, 0u64);
+        let mut count = |out: &[(Batch, Targets)]| {
+            for record in out.iter().flat_map(|(batch, _)| batch.records()) {
+                let report = record.fields().find(|(key, _)| *key == counted.as_bytes());
+                match report {
+                    Some((_, FieldValue::Json(number))) => {
+                        reported += std::str::from_utf8(number).unwrap().parse::<u64>().unwrap()
+                    }
+                    _ => gone_on += 1,
+                }
+            }
+        };
+        for batch in crowd(20_000) {
+            count(&trial.run(batch));
+        }
+        count(&trial.finish());
+        assert_eq!((gone_on, reported), (20_000, 20_000), "{process}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
