@@ -27,6 +27,7 @@ use crate::destination::{self, DrainReport, Encoders, RetryPolicy, StopHandle, s
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
+use crate::record::OriginId;
 use crate::ring::spill::{Spill, SpillOptions};
 use crate::ring::{Entrance, Overflow, ReaderOptions, Ring, RingLimits, Selection, Wanted};
 use crate::shape::Shaping;
@@ -76,6 +77,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut signals = Signals::catch()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
+    if state.as_ref().is_some_and(|state| reroute(state, &config)) {
+        tracing::warn!("routes have changed: what some destination had not got by the old ones is read again, for all");
+    }
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
     let spills = Spills::open(&config)?;
     // After a kill the state may be older than what is spilled: a sequence is never used twice.
@@ -417,6 +421,14 @@ fn selection(destination: &DestinationConfig) -> Selection {
         RecordsChoice::Kernel => Selection::Kernel,
         RecordsChoice::Services => Selection::Services,
     }
+}
+
+/// Tells the state how records are routed; whether some are read again for that.
+fn reroute(state: &StateDir, config: &ResolvedConfig) -> bool {
+    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    // Bits in the routes are numbers of these.
+    let routing = config.routes.as_ref().map(|routes| OriginId::of_text(format!("{names:?} {routes:?}").as_bytes()));
+    state.set_routing(&routing.map(|id| format!("{:016x}", id.0)).unwrap_or_default(), &names)
 }
 
 /// Where `ringward tap` may look.

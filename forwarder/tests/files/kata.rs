@@ -172,32 +172,3 @@ fn entries_of_kata_and_of_containerd_part() {
     let others = containerd.with(Clone::clone);
     assert_eq!(crate::messages(&others), ["starting containerd", "started"]);
 }
-
-/// What was discarded is not read again; what went on comes once.
-#[test]
-fn discarded_lines_stay_discarded_after_a_restart() {
-    let scene = Scene::new();
-    scene.append("app.log", "keep 1\ndrop 1\ndrop 2\n");
-    let folder = crate::harness::folder();
-    let path = folder.path().join("ringward.yaml");
-    let file = scene.path("app.log");
-    let config =
-        format!("files: [{{include: [{}]}}]\nprocess: [{{drop: {{field: msg, matches: ^drop}}}}]\n", file.display());
-    std::fs::write(&path, config).unwrap();
-    let url = scene.receiver.url();
-    let arguments = ["--no-kernel", "--no-containers", "--config", path.to_str().unwrap(), "--to", &url];
-    let ringward = Ringward::start(&arguments);
-    scene.records(1);
-    let (_, state) = ringward.stop_keeping_state();
-    scene.append("app.log", "drop 3\nkeep 2\n");
-    let ringward = Ringward::start_in(state, &arguments);
-    scene.records(2);
-    let stopped = ringward.stop();
-    let counted = stopped.log.iter().find(|line| line.contains("process: ")).unwrap();
-    assert!(
-        counted.contains("process: 2 records, 0 changed, 0 failures, 1 discarded: 1 by process[0].drop"),
-        "{counted}"
-    );
-    let records = scene.receiver.with(Clone::clone);
-    assert_eq!(crate::messages(&records), ["keep 1", "keep 2"]);
-}

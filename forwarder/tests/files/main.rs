@@ -8,6 +8,7 @@ mod journal;
 mod kata;
 mod restart;
 mod rotate;
+mod shaping;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
