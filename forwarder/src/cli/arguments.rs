@@ -131,6 +131,10 @@ pub enum Command {
 pub struct Run {
     #[command(flatten)]
     pub configured: Configured,
+
+    /// Run below a small parent that keeps memlogd's sockets and descriptors, and starts Ringward again when it ends
+    #[arg(long, help_heading = "Running")]
+    pub fd_holder: bool,
 }
 
 #[derive(Debug, Args)]
@@ -261,7 +265,8 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
-    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///dev/log (repeatable)
+    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT, unix:///dev/log or unix-stream:///PATH
+    /// (repeatable)
     #[arg(long, value_name = "URL", help_heading = "Capture")]
     listen: Vec<String>,
 

@@ -50,6 +50,9 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
                 ListenEndpoint::Tcp { .. } => writeln!(out, "max_connections {}", listen.max_connections)?,
                 ListenEndpoint::Udp { .. } => writeln!(out, "receive_buffer {}", Bytes(listen.receive_buffer as u64))?,
                 ListenEndpoint::Unix(_) => writeln!(out, "mode {:04o}", listen.mode)?,
+                ListenEndpoint::UnixStream(_) => {
+                    writeln!(out, "max_connections {}, mode {:04o}", listen.max_connections, listen.mode)?;
+                }
             }
         }
     }
@@ -191,6 +194,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("shutdown_timeout", Period(*shutdown_timeout).to_string()),
         ("ring.bytes", bytes(ring.bytes)),
         ("ring.records", records),
+        ("ring.file", ring.file.as_ref().map_or("none".into(), |file| file.display().to_string())),
         ("capture.hook", capture.hook.to_string()),
         ("capture.ring_bytes", bytes(capture.ring_bytes)),
         ("capture.max_write", bytes(capture.max_write)),

@@ -58,7 +58,7 @@ impl Check<'_> {
             self.add(&at, what, format!("{} or less, or a larger ring.bytes", ring_bytes.value));
         }
         self.belongs(raw, &endpoint.value);
-        let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_));
+        let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_));
         let usual = if is_unix { ParseChoice::Syslog } else { ParseChoice::Auto };
         let parse = raw.parse.as_ref().map_or(usual, |parse| parse.value);
         let name = match &raw.name {
@@ -82,20 +82,21 @@ impl Check<'_> {
 
     /// What is said of a listener of another kind means nothing.
     fn belongs(&mut self, raw: &Listen, endpoint: &ListenEndpoint) {
-        let (is_udp, is_tcp, is_unix) = match endpoint {
+        let (is_udp, connects, is_unix) = match endpoint {
             ListenEndpoint::Udp { .. } => (true, false, false),
             ListenEndpoint::Tcp { .. } => (false, true, false),
             ListenEndpoint::Unix(_) => (false, false, true),
+            ListenEndpoint::UnixStream(_) => (false, true, true),
         };
-        if let Some(connections) = raw.max_connections.as_ref().filter(|_| !is_tcp) {
-            self.add(connections, "datagrams come without connections", "with tcp");
+        if let Some(connections) = raw.max_connections.as_ref().filter(|_| !connects) {
+            self.add(connections, "datagrams come without connections", "with tcp or unix-stream");
         }
         if let Some(buffer) = raw.receive_buffer.as_ref().filter(|_| !is_udp) {
-            let whose = if is_tcp { "a connection's" } else { "a unix socket's" };
+            let whose = if connects { "a connection's" } else { "a unix socket's" };
             self.add(buffer, format!("{whose} buffer is the kernel's affair: its sender waits"), "with udp");
         }
         if let Some(mode) = raw.mode.as_ref().filter(|_| !is_unix) {
-            self.add(mode, "an address has no file", "with unix");
+            self.add(mode, "an address has no file", "with unix or unix-stream");
         }
     }
 }

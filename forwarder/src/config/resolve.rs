@@ -141,6 +141,7 @@ impl Check<'_> {
                 Limit::Unlimited => u64::MAX,
                 Limit::AtMost(records) => records,
             },
+            file: raw.file.as_ref().map(|file| file.value.clone()),
         }
     }
 

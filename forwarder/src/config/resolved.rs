@@ -46,12 +46,21 @@ pub struct ResolvedConfig {
     pub tests: Vec<CaseConfig>,
 }
 
+impl ResolvedConfig {
+    /// Whether a destination goes on where an earlier run has left it: all do where the ring is kept in files.
+    pub fn resumes(&self, destination: &DestinationConfig) -> bool {
+        destination.endpoint.is_resumed() || self.ring.file.is_some()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct RingConfig {
     /// At least [`CaptureConfig::max_line`], so that any record fits.
     pub bytes: usize,
     /// At least 1; `u64::MAX` where unlimited.
     pub records: u64,
+    /// The folder where it is kept in files too.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -285,7 +285,7 @@ mod tests {
             let body = sequence.to_string().repeat(*size);
             builder.push(&origin, RecordMeta::line(0, body.as_bytes()), body.as_bytes());
         }
-        BatchRef { sequence, batch: Arc::new(builder.seal()) }
+        BatchRef::new(sequence, Arc::new(builder.seal()))
     }
 
     type Encoded = (Vec<u8>, Vec<usize>, EncodeReport);

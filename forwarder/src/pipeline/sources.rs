@@ -55,7 +55,7 @@ impl Sources {
         sources.start_listening(&config.listen, ring)?;
         sources.start_docker(config, ring, state)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
-        sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        sources.start_kmsg(&config.kernel, ring, boot_id, console, state);
         if sources.memlogd.is_some() {
             sources.parts.push("memlogd's descriptors".into());
         }
@@ -95,7 +95,14 @@ impl Sources {
         Ok(())
     }
 
-    fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
+    fn start_kmsg(
+        &mut self,
+        config: &KernelConfig,
+        ring: &Arc<Ring>,
+        boot_id: &str,
+        console: Option<ConsoleTexts>,
+        state: Option<&StateDir>,
+    ) {
         if !config.enabled {
             return;
         }
@@ -104,7 +111,9 @@ impl Sources {
             FacilityChoice::Talos => FacilityNames::Talos,
         };
         let path = config.kmsg.clone();
-        let options = KmsgOptions { path, boot_id: boot_id.to_owned(), facility_names, console };
+        let source = kmsg::source_key(boot_id);
+        let after = state.map_or(0, |state| state.in_earlier_ring(&source));
+        let options = KmsgOptions { path, source, after, facility_names, console };
         match kmsg::start(options, Arc::clone(ring)) {
             Ok(handle) => {
                 self.parts.push("the kernel log".into());
@@ -311,7 +320,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::Auto, _) => LineKind::Auto,
             (ParseChoice::Talos, _) => LineKind::Talos,
             (ParseChoice::Logfmt, _) => LineKind::Logfmt,
-            (ParseChoice::Syslog, ListenEndpoint::Unix(_)) => LineKind::LocalSyslog,
+            (ParseChoice::Syslog, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_)) => LineKind::LocalSyslog,
             (ParseChoice::Syslog, _) => LineKind::Syslog,
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
             (ParseChoice::Text, _) => LineKind::Text,
@@ -329,7 +338,7 @@ fn keeping(config: &ResolvedConfig) -> Vec<String> {
     let keeping = config
         .destinations
         .iter()
-        .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
+        .filter(|destination| config.resumes(destination) && destination.records != RecordsChoice::Kernel);
     keeping.map(|destination| destination.name.clone()).collect()
 }
 

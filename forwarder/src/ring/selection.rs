@@ -50,18 +50,22 @@ impl From<Selection> for Wanted {
 impl Wanted {
     /// The part of a batch that a reader gets; `None` where that is nothing. Without a copy where it is all of it.
     pub(super) fn of(self, batch: &Arc<Batch>, targets: &Targets) -> Option<Arc<Batch>> {
+        self.selected(&self.routed(batch, targets)?, |kind| self.selection.takes(kind))
+    }
+
+    /// The part of a batch that is routed to a reader, whoever has written it.
+    pub(super) fn routed(self, batch: &Arc<Batch>, targets: &Targets) -> Option<Arc<Batch>> {
         if batch.is_discarded() {
             return None;
         }
-        let routed = match targets.part(self.bits) {
-            Part::None => return None,
-            Part::All => return self.selected(batch, |kind| self.selection.takes(kind)),
+        match targets.part(self.bits) {
+            Part::None => None,
+            Part::All => Some(Arc::clone(batch)),
             Part::Some(each) => {
                 let mut bits = each.iter();
-                retain(batch, |_| bits.next().is_some_and(|bits| bits & self.bits != 0))
+                Some(Arc::new(retain(batch, |_| bits.next().is_some_and(|bits| bits & self.bits != 0))))
             }
-        };
-        self.selected(&Arc::new(routed), |kind| self.selection.takes(kind))
+        }
     }
 
     /// Like [`Wanted::of`], of what the reader's overflow kept from an earlier run, perhaps with another selection:

@@ -49,6 +49,17 @@ impl Targets {
         }
     }
 
+    /// Without those of the first records.
+    pub(super) fn after(&self, records: u64) -> Self {
+        match self {
+            Self::Each(each) => {
+                let records = usize::try_from(records).unwrap_or(usize::MAX).min(each.len());
+                Self::of(&each[records..])
+            }
+            same => same.clone(),
+        }
+    }
+
     /// Which part of the records is for the reader with these bits.
     pub(super) fn part(&self, bits: u64) -> Part<'_> {
         match self {

@@ -37,6 +37,7 @@ pub use condition::{Condition, Test};
 pub use entrance::{Shaping, Tap, Watching};
 pub use glob::Glob;
 pub use pattern::Pattern;
+pub use routes::router;
 pub use template::{Piece, Template};
 pub use trial::Trial;
 pub use value::level_named;

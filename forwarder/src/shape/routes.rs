@@ -35,6 +35,12 @@ impl Routing {
     }
 }
 
+/// Says for whom the records of batches are.
+pub fn router(routes: &Routes) -> impl FnMut(&Batch) -> Targets {
+    let mut routing = Routing::new(routes);
+    move |batch| routing.targets(batch)
+}
+
 impl Routes {
     /// The destinations that a record is for: those of the first route that it fits, and of further ones while routes say
     /// that others are looked at, too.

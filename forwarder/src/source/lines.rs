@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::output::Output;
-use crate::parse::line::{LineKind, LineParser, Parsed};
+use crate::parse::line::{LineKind, LineParser, Parsed, Process};
 use crate::record::{Flags, OriginHandle, RecordMeta};
 use crate::ring::Ring;
 
@@ -31,7 +31,25 @@ impl Lines {
         now_ns: i64,
         flags: Flags,
     ) -> Option<Flags> {
-        let parsed = match self.parser.parse(kind, line, now_ns) {
+        self.put_of(origin, kind, None, line, now_ns, flags)
+    }
+
+    /// The same of a process that the kernel has named, which is for [`LineKind::LocalSyslog`].
+    #[inline]
+    pub fn put_of(
+        &mut self,
+        origin: &OriginHandle,
+        kind: LineKind,
+        process: Option<Process>,
+        line: &[u8],
+        now_ns: i64,
+        flags: Flags,
+    ) -> Option<Flags> {
+        let parsed = match process {
+            Some(process) if kind == LineKind::LocalSyslog => self.parser.parse_from(process, line, now_ns),
+            _ => self.parser.parse(kind, line, now_ns),
+        };
+        let parsed = match parsed {
             Some(parsed) => parsed,
             None if flags.is_empty() => return None,
             // White space in the middle of a line is a part of it.

@@ -65,6 +65,22 @@ fn other_routes_begin_where_the_one_is_that_is_farthest_behind() {
 }
 
 #[test]
+fn other_routes_begin_where_the_one_is_that_is_farthest_behind_in_the_ring() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path());
+    state.set_routing("one", &["a", "b", "c"]);
+    let place = |ring, sequence| RingPosition { ring, sequence, done: 0, records: sequence * 10 };
+    for (name, place) in [("a", place(1, 3)), ("b", place(1, 9)), ("c", place(2, 5))] {
+        state.set_ring_position(name, place);
+    }
+    assert!(state.set_routing("two", &["a", "b", "c"]));
+    let places = ["a", "b", "c"].map(|name| state.ring_position(name));
+    assert_eq!(places, [Some(place(1, 3)), Some(place(1, 3)), None], "another ring's says nothing");
+    assert!(state.set_routing("three", &["a", "b", "c"]), "c begins at the oldest");
+    assert_eq!(state.ring_position("a"), None);
+}
+
+#[test]
 fn a_second_one_is_refused_with_the_pid_of_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());

@@ -79,13 +79,18 @@ fn repeats_are_told_at_the_end() {
 /// read again and goes by the new routes, or comes out of its spill.
 #[test]
 fn what_was_routed_to_one_that_was_down_is_lost_by_no_other_routes() {
-    for spill in ["", ", spill: {bytes: 64MiB}"] {
+    for (spill, in_files) in [("", false), (", spill: {bytes: 64MiB}", false), ("", true)] {
         let (scene, down) = (Scene::new(), Receiver::tcp().unwrap());
         let folder = crate::harness::folder();
+        let ring = if in_files {
+            format!("ring: {{file: {}}}\n", folder.path().join("ring").display())
+        } else {
+            String::new()
+        };
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = |endpoint: &str, routes: &str| {
             format!(
-                "files: [{{include: [{}]}}]\nshutdown_timeout: 100ms\ndestinations:\n\
+                "{ring}files: [{{include: [{}]}}]\nshutdown_timeout: 100ms\ndestinations:\n\
                  - {{name: a, endpoint: '{}'}}\n- {{name: b, endpoint: '{endpoint}'{spill}}}\nroutes: {routes}\n",
                 scene.path("app.log").display(),
                 scene.receiver.url(),

@@ -98,7 +98,7 @@ impl Value for Condition {
 
 fn several(node: &Node, path: &str, problems: &mut Problems) -> Option<Vec<crate::shape::Condition>> {
     let list: Vec<Condition> = Value::read(node, path, problems)?;
-    if list.is_empty() {
+    if node.kind == Kind::List(Vec::new()) {
         problems.add(&node.place, path, "is empty", <Vec<Condition> as Value>::accepted());
     }
     Some(list.into_iter().map(|condition| condition.0).collect())
@@ -109,7 +109,7 @@ fn read_test(name: &str, node: &Node, path: &str, problems: &mut Problems) -> Op
         "equals" => Test::one_of(vec![Content::read(node, path, problems)?.0]),
         "one_of" => {
             let texts: Vec<Content> = Value::read(node, path, problems)?;
-            if texts.is_empty() {
+            if node.kind == Kind::List(Vec::new()) {
                 problems.add(&node.place, path, "is empty", <Vec<Content> as Value>::accepted());
                 return None;
             }

@@ -30,8 +30,10 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let datagrams = match listener.options.endpoint {
-        ListenEndpoint::Unix(_) => ReceivedDatagrams::up_to(UNIX_BYTES),
-        ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. } => ReceivedDatagrams::default(),
+        ListenEndpoint::Unix(_) => ReceivedDatagrams::with_senders(UNIX_BYTES),
+        ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. } | ListenEndpoint::UnixStream(_) => {
+            ReceivedDatagrams::default()
+        }
     };
     let mut receiver = Receiver { socket, listener, intake, datagrams, losses: Losses::start() };
     loop {

@@ -12,6 +12,8 @@ pub enum ListenEndpoint {
     Tcp { host: String, port: u16 },
     /// One record a datagram, as to /dev/log.
     Unix(PathBuf),
+    /// One record a line, by connections to a unix socket.
+    UnixStream(PathBuf),
 }
 
 impl ListenEndpoint {
@@ -27,6 +29,7 @@ impl fmt::Display for ListenEndpoint {
             Self::Udp { host, port } => ("udp", host, port),
             Self::Tcp { host, port } => ("tcp", host, port),
             Self::Unix(path) => return write!(f, "unix://{}", path.display()),
+            Self::UnixStream(path) => return write!(f, "unix-stream://{}", path.display()),
         };
         if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }

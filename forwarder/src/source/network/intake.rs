@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 
 use super::Listener;
 use super::frames::Frames;
-use crate::parse::line::LineKind;
+use crate::parse::line::{LineKind, Process};
 use crate::parse::syslog::TALOS_READ_BYTES;
 use crate::record::{Flags, Lost};
 use crate::ring::Ring;
 use crate::source::framer::Framed;
 use crate::source::lines::Lines;
-use crate::sys::ReceivedDatagram;
+use crate::sys::{ReceivedDatagram, SenderProcess};
 
 /// Bytes of one read: large enough that the system call is nothing, small enough that what was read is still in the
 /// cache when it is parsed.
@@ -86,7 +86,9 @@ impl Intake {
         let Inner { lines, buffer } = &mut *self.inner.borrow_mut();
         let len = read(buffer)?;
         let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
-        let mut out = |framed: Framed<'_>, begins: bool| take_framed(lines, listener, framed, begins, &mut tally);
+        let process = frames.process;
+        let mut out =
+            |framed: Framed<'_>, begins: bool| take_framed(lines, listener, process, framed, begins, &mut tally);
         frames.push(&buffer[..len], now_ns, &mut out);
         let unfinished = self.unfinished.get() + frames.waiting_bytes() - before;
         self.unfinished.set(unfinished);
@@ -103,7 +105,8 @@ impl Intake {
         let mut tally = Tally::default();
         self.unfinished.set(self.unfinished.get() - frames.waiting_bytes());
         let lines = &mut self.inner.borrow_mut().lines;
-        frames.flush(&mut |framed, begins| take_framed(lines, listener, framed, begins, &mut tally));
+        let process = frames.process;
+        frames.flush(&mut |framed, begins| take_framed(lines, listener, process, framed, begins, &mut tally));
         tally.count(listener, 0);
     }
 
@@ -117,7 +120,8 @@ impl Intake {
         let lines = &mut self.inner.borrow_mut().lines;
         let (mut tally, mut bytes) = (Tally::default(), 0);
         let is_talos = listener.options.kind == LineKind::TalosSyslog;
-        for ReceivedDatagram { bytes: datagram, missing } in datagrams {
+        for ReceivedDatagram { bytes: datagram, missing, sender } in datagrams {
+            let process = sender.map(|SenderProcess { pid, uid }| Process { pid, uid });
             bytes += datagram.len();
             let is_of_end = |byte: &u8| matches!(byte, b'\n' | b'\r') && !is_talos;
             let end = datagram.iter().rposition(|byte| !is_of_end(byte)).map_or(0, |last| last + 1);
@@ -129,11 +133,11 @@ impl Intake {
             while let Some((part, more)) =
                 rest.split_at_checked(listener.options.max_line).filter(|(_, more)| !more.is_empty())
             {
-                take(lines, listener, part, begins, now_ns, Flags::PARTIAL, &mut tally);
+                take(lines, listener, process, part, begins, now_ns, Flags::PARTIAL, &mut tally);
                 (rest, begins) = (more, false);
             }
             let flags = if missing > 0 { Flags::CUT } else { Flags::NONE };
-            take(lines, listener, rest, begins, now_ns, flags, &mut tally);
+            take(lines, listener, process, rest, begins, now_ns, flags, &mut tally);
             if missing > 0 && !is_talos {
                 tally.cut += 1;
                 let place = format!("at the end of a datagram to {}", listener.options.endpoint);
@@ -152,18 +156,27 @@ impl Intake {
     }
 }
 
-fn take_framed(lines: &mut Lines, listener: &Listener, framed: Framed<'_>, begins: bool, tally: &mut Tally) {
+fn take_framed(
+    lines: &mut Lines,
+    listener: &Listener,
+    process: Option<Process>,
+    framed: Framed<'_>,
+    begins: bool,
+    tally: &mut Tally,
+) {
     // Bytes of a connection are never missing: TCP repeats them, or the connection ends.
     if let Framed::Line { time_ns, flags, body } = framed {
-        take(lines, listener, body, begins, time_ns, flags, tally);
+        take(lines, listener, process, body, begins, time_ns, flags, tally);
     }
 }
 
 /// Takes what is a record. One that does not begin goes on with another, which said already what it is.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "a call for each line")]
 fn take(
     lines: &mut Lines,
     listener: &Listener,
+    process: Option<Process>,
     line: &[u8],
     begins: bool,
     now_ns: i64,
@@ -175,7 +188,7 @@ fn take(
         return take_as_talos(lines, listener, line, begins, now_ns, flags, tally);
     }
     let kind = if !begins && kind.has_header() { LineKind::Text } else { kind };
-    match lines.put(&listener.origin, kind, line, now_ns, flags) {
+    match lines.put_of(&listener.origin, kind, process, line, now_ns, flags) {
         Some(flags) => {
             tally.records += 1;
             tally.parts += u64::from(!flags.is_empty());

@@ -1,4 +1,4 @@
-//! What others send: lines over TCP, datagrams over UDP and to a unix socket as /dev/log.
+//! What others send: lines over TCP and by connections to a unix socket, datagrams over UDP and to one as /dev/log.
 //!
 //! ```text
 //!            ┌ accept ── a task a connection: readable → room in the ring → read → frame ┐
@@ -9,7 +9,7 @@
 //! One thread, `listen`, for all of them, with one builder and one parser. A batch is sealed when every connection that
 //! had something was read: at once under little load, when it is full under much.
 //!
-//! - TCP pauses: while the fastest destination is behind ([`Ring::room`]) nothing is read, so that the sender waits and
+//! - Connections pause: while the fastest destination is behind ([`Ring::room`]) nothing is read, so that the sender waits and
 //!   nothing is lost. A line ends at a newline; the last one may lack it and is marked `partial` then, unless it is a
 //!   whole object. A longer line than allowed comes in parts.
 //! - UDP can't pause. A datagram is a record: newlines at its end don't count, and others are part of it, as for most
@@ -20,13 +20,14 @@
 //!
 //! At a stop, what has come by then is still read, for a second at most.
 
+mod connections;
 mod counters;
 mod datagrams;
 mod endpoint;
 mod frames;
 mod intake;
 mod sockets;
-mod tcp;
+mod stream;
 mod telling;
 
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ pub use self::counters::ListenCounters;
 pub use self::endpoint::ListenEndpoint;
 use self::intake::Intake;
 use self::sockets::Bound;
+use self::stream::Accepting;
 use self::telling::Telling;
 use crate::io::unix::{SocketFile, UnixSocketError};
 use crate::io::{IoError, IoMode, Readable};
@@ -61,7 +63,7 @@ pub struct ListenOptions {
     pub kind: LineKind,
     /// Longer lines are handed on in parts.
     pub max_line: usize,
-    /// TCP: others wait.
+    /// Of connections; others wait.
     pub max_connections: usize,
     /// UDP: bytes that the kernel holds for us.
     pub receive_buffer: usize,
@@ -158,8 +160,12 @@ async fn serve(
         let (intake, stop) = (Rc::clone(&intake), stop.clone());
         tasks.push(match socket {
             Bound::Tcp(socket) => {
-                let socket = tokio::net::TcpListener::from_std(socket)?;
-                tokio::task::spawn_local(tcp::serve(socket, listener, intake, stop))
+                let socket = Accepting::Tcp(tokio::net::TcpListener::from_std(socket)?);
+                tokio::task::spawn_local(connections::serve(socket, listener, intake, stop))
+            }
+            Bound::Connections(socket) => {
+                let socket = Accepting::Unix(tokio::net::UnixListener::from_std(socket)?);
+                tokio::task::spawn_local(connections::serve(socket, listener, intake, stop))
             }
             Bound::Datagrams(socket) => {
                 tokio::task::spawn_local(datagrams::serve(Readable::new(socket)?, listener, intake, stop))

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::frames::Frames;
 use super::intake::{Intake, READ_BYTES};
+use super::stream::{Accepting, Stream};
 use super::{Listener, STOP_PATIENCE, stopped};
 use crate::source::clock::realtime_ns;
 
@@ -25,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Accepts until the stop, then waits for the connections' ends.
 pub(super) async fn serve(
-    socket: TcpListener,
+    socket: Accepting,
     listener: Rc<Listener>,
     intake: Rc<Intake>,
     mut stop: watch::Receiver<bool>,
@@ -55,7 +54,7 @@ pub(super) async fn serve(
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn(stream, stop.clone(), place),
+            Ok(stream) => spawn(stream, stop.clone(), place),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::error!("{}: no connection can be accepted: {error}", listener.options.endpoint);
@@ -64,11 +63,9 @@ pub(super) async fn serve(
         }
     }
     // Those that the kernel has accepted already, and whose senders have perhaps gone.
-    if let Ok(socket) = socket.into_std() {
+    if let Ok(socket) = socket.into_rest() {
         while let Ok(place) = Arc::clone(&places).try_acquire_owned()
-            && let Ok((stream, _)) = socket.accept()
-            && stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
+            && let Ok(stream) = socket.accept()
         {
             spawn(stream, stop.clone(), place);
         }
@@ -85,11 +82,13 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, mut stop: watch::Receiver<bool>) {
-    // Fails only where the connection is gone, and then there is nothing to keep alive.
-    let _ = SockRef::from(&stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
-    let mut frames = Frames::of(listener);
+async fn connection(stream: Stream, listener: &Listener, intake: &Intake, mut stop: watch::Receiver<bool>) {
+    if let Stream::Tcp(stream) = &stream {
+        // Fails only where the connection is gone, and then there is nothing to keep alive.
+        let _ = SockRef::from(stream)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
+    }
+    let mut frames = Frames::of(listener, stream.process());
     let ended = tokio::select! {
         biased;
         () = stopped(&mut stop) => None,
@@ -107,7 +106,7 @@ async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, mut
 }
 
 /// Reads to the end of the connection.
-async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
+async fn read_all(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     loop {
         stream.readable().await?;
         if !intake.ring.has_room() {
@@ -132,9 +131,9 @@ async fn read_all(stream: &TcpStream, listener: &Listener, intake: &Intake, fram
 }
 
 /// Reads once; `None` where there is nothing.
-fn read(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<Option<usize>> {
+fn read(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<Option<usize>> {
     let mut taken = None;
-    let result = stream.try_io(Interest::READABLE, || {
+    let result = stream.try_read(|| {
         let len = intake.read(listener, frames, realtime_ns(), |buffer| receive(stream, buffer))?;
         taken = Some(len);
         // Less than there was room for: nothing is left, and there is no need to ask. Not so at the end.
@@ -147,7 +146,7 @@ fn read(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut F
 }
 
 /// Reads what has come up to now, within [`STOP_PATIENCE`], and no more: a busy sender must not hold up the stop.
-async fn read_rest(stream: &TcpStream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
+async fn read_rest(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     let deadline = Instant::now() + STOP_PATIENCE;
     let mut left = rustix::io::ioctl_fionread(stream)?;
     while left > 0 {
@@ -170,6 +169,6 @@ async fn read_rest(stream: &TcpStream, listener: &Listener, intake: &Intake, fra
     Ok(())
 }
 
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn receive(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(stream, buffer, RecvFlags::DONTWAIT)?.0)
 }
