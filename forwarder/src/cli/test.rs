@@ -14,10 +14,12 @@ use serde_json::{Map, Value};
 use super::paint::Paint;
 use crate::config::{CaseConfig, Expected, Input, Loaded, ParseChoice, ResolvedConfig};
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
+use crate::parse::kata;
 use crate::parse::line::{LineKind, LineParser, Parsed};
+use crate::parse::pattern::level_of;
 use crate::record::{Batch, BatchBuilder, FieldValue, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::Targets;
-use crate::shape::{Trial, level_named};
+use crate::shape::Trial;
 
 /// 2026-01-01T00:00:00Z.
 const BEGIN_NS: i64 = 1_767_225_600_000_000_000;
@@ -82,11 +84,15 @@ fn input(case: &CaseConfig) -> anyhow::Result<Batch> {
         match input {
             Input::Line(line) => {
                 let line = line.as_bytes();
-                let parsed = parser.parse(kind, line, now_ns).unwrap_or_else(|| Parsed::text(line));
-                let time_ns = parsed.time_ns.unwrap_or(now_ns);
-                let body = parsed.parts.bytes(parsed.parts.body);
-                let meta = RecordMeta { level: parsed.level, ..RecordMeta::line(time_ns, body) };
-                builder.push_parts(&origin, meta, &parsed.parts);
+                let pieces: Vec<&[u8]> =
+                    if kind.has_glued_records() { kata::split(line).collect() } else { vec![line] };
+                for line in pieces {
+                    let parsed = parser.parse(kind, line, now_ns).unwrap_or_else(|| Parsed::text(line));
+                    let time_ns = parsed.time_ns.unwrap_or(now_ns);
+                    let body = parsed.parts.bytes(parsed.parts.body);
+                    let meta = RecordMeta { level: parsed.level, ..RecordMeta::line(time_ns, body) };
+                    builder.push_parts(&origin, meta, &parsed.parts);
+                }
             }
             Input::Record(members) => push_record(&mut builder, &origin, members, now_ns)?,
         }
@@ -104,7 +110,7 @@ fn push_record(
     let body = text("msg").unwrap_or_default().as_bytes();
     let mut meta = RecordMeta::line(now_ns, body);
     if let Some(level) = text("level") {
-        meta.level = level_named(level.as_bytes()).with_context(|| format!("`{level}` is no level"))?;
+        meta.level = level_of(level.as_bytes()).with_context(|| format!("`{level}` is no level"))?;
     }
     if let Some(time) = text("time") {
         let time: jiff::Timestamp = time.parse().with_context(|| format!("`{time}` is no time as RFC 3339 has it"))?;
@@ -132,7 +138,11 @@ fn line_kind(parse: ParseChoice) -> LineKind {
         ParseChoice::Logfmt => LineKind::Logfmt,
         ParseChoice::Syslog => LineKind::Syslog,
         ParseChoice::TalosSyslog => LineKind::TalosSyslog,
-        ParseChoice::Text => LineKind::Text,
+        ParseChoice::Detect => LineKind::Detect,
+        ParseChoice::Klog => LineKind::Klog,
+        ParseChoice::Kata => LineKind::Kata,
+        // Cases have no pattern: that is refused when they are read.
+        ParseChoice::Regex | ParseChoice::Text => LineKind::Text,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Conditions: whether a record is one of those that a step or a route is for.
 
 use super::glob::Glob;
-use super::pattern::Pattern;
 use super::subject::{LEVEL, Subject};
-use super::value::level_named;
+use crate::parse::expression::Pattern;
+use crate::parse::pattern::level_of;
 use crate::record::Level;
 
 /// A condition, checked: it can't say anything invalid.
@@ -62,7 +62,7 @@ impl Test {
             (Self::Matches(pattern), Some(value)) => pattern.is_match(value.to_text()),
             (Self::AtLeast(least), Some(value)) => {
                 // A field of that name may have numbers of its own, as pino's: the record's severity is known all the same.
-                let level = level_named(value.to_text()).or_else(|| (name == LEVEL).then(|| subject.level()));
+                let level = level_of(value.to_text()).or_else(|| (name == LEVEL).then(|| subject.level()));
                 level.is_some_and(|level| level as u8 <= *least as u8)
             }
         }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::condition::Condition;
 use super::glob::Glob;
-use super::pattern::Pattern;
 use super::template::Template;
+use crate::parse::expression::Pattern;
+use crate::parse::line::LineKind;
 
 /// Destinations that can be routed to.
 pub const MOST_DESTINATIONS: usize = crate::ring::MOST_TARGETS;
@@ -56,21 +57,12 @@ pub struct Parse {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseFormat {
+    /// Its members as they are, but for `time`, `level` and `msg`.
     Json,
+    /// The same of `key=value` pairs.
     Logfmt,
-    Talos,
-    Syslog,
-}
-
-impl ParseFormat {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Logfmt => "logfmt",
-            Self::Talos => "talos",
-            Self::Syslog => "syslog",
-        }
-    }
+    /// As a source reads a line.
+    Line(LineKind),
 }
 
 /// What a value becomes.

@@ -170,6 +170,37 @@ fn text_is_parsed() {
     );
 }
 
+#[test]
+fn text_is_parsed_as_sources_read_it() {
+    let klog = "E0102 03:04:05.678901   12345 file.go:12] it's gone: x";
+    let out = one("- parse: {format: klog}", lines(&[klog]));
+    assert_eq!(
+        (&out["msg"], &out["talos-level"], &out["caller"]),
+        (&json!("it's gone: x"), &json!("error"), &json!("file.go:12"))
+    );
+    for line in [
+        klog,
+        r#"{"msg":"it's gone: x","caller":"file.go:12","level":"error"}"#,
+        "level=error caller=file.go:12 msg=\"it's gone: x\"",
+    ] {
+        let out = one("- parse: {format: detect}", lines(&[line]));
+        assert_eq!((&out["msg"], &out["caller"]), (&json!("it's gone: x"), &json!("file.go:12")), "{line}");
+    }
+    assert_eq!(one("- parse: {format: detect}", lines(&["just text"])), json!({"msg": "just text"}));
+    let shim = r#"time="2020-02-21T10:31:27Z" level=debug msg="reading guest console" vmconsole="{\"msg\":\"announce\",\"level\":\"WARN\",\"pid\":\"1\"}""#;
+    let out = one("- parse: {format: kata}", lines(&[shim]));
+    assert_eq!((&out["msg"], &out["talos-level"], &out["pid"]), (&json!("announce"), &json!("warn"), &json!("1")));
+    let process = "- parse: {key: url, format: regex, pattern: '^/(?<area>[a-z]+)/(?<id>[0-9]+)', reserve: true}";
+    assert_eq!(
+        one(process, record("GET", &[("url", json!("/items/7"))])),
+        json!({"msg": "GET", "url": "/items/7", "area": "items", "id": "7"})
+    );
+    assert_eq!(
+        one(process, record("GET", &[("url", json!("/"))])),
+        json!({"msg": "GET", "url": "/", "unparsed": true})
+    );
+}
+
 /// Agent's JSON in a pair of the shim's logfmt in the text.
 #[test]
 fn what_was_parsed_is_parsed_again() {

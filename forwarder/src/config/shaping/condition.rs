@@ -3,11 +3,13 @@
 use super::values::{Content, KeyPattern, Text};
 use crate::config::document::{entries, join};
 use crate::config::error::Problems;
+use crate::config::pattern::Pattern;
 use crate::config::suggest;
 use crate::config::value::{Scalar, Value};
 use crate::config::yaml::{Kind, Node};
+use crate::parse::pattern::level_of;
 use crate::record::Level;
-use crate::shape::{Pattern, Test, level_named};
+use crate::shape::Test;
 
 /// What a condition is made of; one of these.
 const FORMS: [&str; 5] = ["all", "any", "not", "origin", "field"];
@@ -130,6 +132,6 @@ impl Scalar for Severity {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        level_named(text.as_bytes()).map(Self).ok_or_else(|| format!("`{text}` is no level"))
+        level_of(text.as_bytes()).map(Self).ok_or_else(|| format!("`{text}` is no level"))
     }
 }

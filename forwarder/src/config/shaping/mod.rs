@@ -12,14 +12,17 @@ pub use case::{Expected, Input};
 use std::collections::BTreeMap;
 
 use self::raw::{Case, Deduplicate, Parse, Redact, Route, Sample, Step, Throttle};
-use self::values::{Count, KeyPattern, Names, Templates, Text};
+use self::values::{Count, KeyPattern, Names, ShapeParse, Templates, Text};
 use super::error::Place;
+use super::pattern::LinesConfig;
 use super::raw::ParseChoice;
 use super::resolve::Check;
 use super::resolved::DestinationConfig;
 use super::template;
 use super::value::{Located, Name};
 use super::{document, suggest};
+use crate::parse::line::LineKind;
+use crate::parse::pattern::LinePattern;
 use crate::shape::spec::MOST_DESTINATIONS;
 use crate::shape::{Condition, Glob, spec};
 
@@ -142,12 +145,32 @@ impl Check<'_> {
 
     fn parse(&mut self, given: &Located<Parse>) -> Option<spec::Parse> {
         let raw = &given.value;
-        let format = self.required(given, raw.format.as_ref(), "format")?;
+        self.required(given, raw.format.as_ref(), "format")?;
         Some(spec::Parse {
             key: raw.key().value.0,
-            format: format.into(),
+            format: self.format(raw.format.as_ref()?, raw)?,
             prefix: raw.prefix.as_ref().map(|prefix| prefix.value.0.clone()).unwrap_or_default(),
             reserve: raw.reserve().value,
+        })
+    }
+
+    fn format(&mut self, given: &Located<ShapeParse>, raw: &Parse) -> Option<spec::ParseFormat> {
+        let is_regex = given.value == ShapeParse::Regex;
+        let lines = self.described(given, is_regex, raw.pattern.as_ref(), raw.time_format.as_ref());
+        Some(match given.value {
+            ShapeParse::Json => spec::ParseFormat::Json,
+            ShapeParse::Logfmt => spec::ParseFormat::Logfmt,
+            ShapeParse::Talos => spec::ParseFormat::Line(LineKind::Talos),
+            ShapeParse::Detect => spec::ParseFormat::Line(LineKind::Detect),
+            ShapeParse::Klog => spec::ParseFormat::Line(LineKind::Klog),
+            ShapeParse::Kata => spec::ParseFormat::Line(LineKind::Kata),
+            ShapeParse::Syslog => spec::ParseFormat::Line(LineKind::Syslog),
+            ShapeParse::Regex => {
+                let LinesConfig { pattern, time } = lines?;
+                // It holds until the program ends, and so does what is made of it.
+                let pattern = Box::leak(Box::new(LinePattern::new(pattern.regex().clone(), time)));
+                spec::ParseFormat::Line(LineKind::Pattern(pattern))
+            }
         })
     }
 
@@ -274,6 +297,9 @@ impl Check<'_> {
         let Text(name) = self.required(given, raw.name.as_ref(), "name")?;
         let input = self.required(given, raw.input.as_ref(), "input")?;
         let mut expect = raw.expect.as_ref().map(|list| values_of(&list.value));
+        if raw.parse().value == ParseChoice::Regex {
+            self.add(&raw.parse(), "a case has no `pattern`", "a step that parses by one, in `process`");
+        }
         let dropped = raw.dropped();
         if dropped.value {
             if raw.expect.is_some() {

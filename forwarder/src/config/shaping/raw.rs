@@ -4,10 +4,10 @@ use super::case::{Expected, ExpectedAt, Input};
 use super::condition::Condition;
 use super::values::{Conversions, Count, KeyPattern, Names, PresetChoice, ShapeParse, Templates, Text};
 use crate::config::document::document;
+use crate::config::pattern::{Pattern, TimeText};
 use crate::config::raw::ParseChoice;
 use crate::config::units::Period;
 use crate::config::value::{Located, Name};
-use crate::shape::Pattern;
 
 document! {
     /// A step: one thing that it does, and for which records.
@@ -70,10 +70,17 @@ document! {
         /// The field; `msg` is the record's text.
         key: Text = "msg",
 
-        /// What it is: `json`, an object; `logfmt`, `key=value` pairs; `talos`, the output of a service as Talos reads it;
-        /// `syslog`, a message of RFC 3164 or 5424. `time` (else `ts`) becomes the record's time, `level` its severity, `msg`
-        /// its text. What is none of the format stays, and the record is marked `"unparsed":true`.
+        /// What it is: `json`, an object; `logfmt`, `key=value` pairs; or as lines are read where they come in: `talos`,
+        /// `detect`, `klog`, `kata`, `syslog`, and `regex` by `pattern`. `time` (else `ts`) becomes the record's time,
+        /// `level` its severity, `msg` its text. What is none of the format stays, and the record is marked
+        /// `"unparsed":true`.
         format: ShapeParse => "required",
+
+        /// With `format: regex`: what it looks like. Groups with names, as `(?<user>.*)`, become fields.
+        pattern: Pattern => "required with `format: regex`",
+
+        /// How `time` is written, by strptime(3).
+        time_format: TimeText => "RFC 3339, ISO 8601, or seconds since 1970",
 
         /// What stands before the names of what was found. With it, `msg` is a field, too.
         prefix: Text => "none",

@@ -27,6 +27,12 @@ fn steps_that_mean_nothing() {
     step("{when: {origin: a}}", "t.yaml:2:5: process[0]: does nothing; accepted: one of `parse`, `add`");
     step("{ad: {a: b}}", "process[0].ad: unknown key (did you mean `add`?)");
     step("{parse: {key: msg}}", "process[0].parse: has no `format`");
+    step("{parse: {format: regex}}", "process[0].parse.format: has no `pattern` beside it");
+    step("{parse: {format: regex, pattern: '(a)'}}", "process[0].parse.pattern: has no named group");
+    step(
+        "{parse: {format: json, pattern: a}}",
+        "process[0].parse.pattern: nothing is taken for it; accepted: with `format: regex`",
+    );
     step("{parse: {format: jsn}}", "process[0].parse.format: `jsn` is unknown (did you mean `json`?)");
     step(
         "{add: {a: '${hostnam}'}}",
@@ -47,8 +53,11 @@ fn steps_that_mean_nothing() {
     step("{sample: {rate: 0}}", "process[0].sample.rate: `0` is no such number");
     step("{throttle: {rate: 1, report: 1ms}}", "process[0].throttle.report: `1ms` is too small");
     step("{redact: {with: x}}", "process[0].redact: finds nothing");
-    step("{redact: {patterns: ['(']}}", "t.yaml:2:26: process[0].redact.patterns[0]: unclosed group");
-    step("{redact: {patterns: ['a{1000}{1000}']}}", "compiles to more than");
+    step(
+        "{redact: {patterns: ['(']}}",
+        "t.yaml:2:26: process[0].redact.patterns[0]: `(` does not compile: unclosed group",
+    );
+    step("{redact: {patterns: ['a{1000}{1000}']}}", "is too large when compiled");
     step("{deduplicate: {window: 2h}}", "process[0].deduplicate.window: `2h` is too large");
 }
 
@@ -62,7 +71,10 @@ fn conditions_that_mean_nothing() {
     condition("{origin: a, equals: b}", "process[0].drop.equals: asks something of no field");
     condition("{origin: a, field: b, equals: c}", "process[0].drop: says several things");
     condition("{field: a, at_least: loud}", "process[0].drop.at_least: `loud` is no level");
-    condition("{field: a, matches: '*'}", "process[0].drop.matches: repetition operator missing expression");
+    condition(
+        "{field: a, matches: '*'}",
+        "process[0].drop.matches: `*` does not compile: repetition operator missing expression",
+    );
     condition("{field: a, mathces: b}", "process[0].drop.mathces: unknown key (did you mean `matches`?)");
     condition(
         "{field: a, exists: false, equals: b}",
@@ -105,6 +117,7 @@ fn cases_that_show_nothing() {
     case("{name: a, input: [a], expect: ['[1]']}", "tests[0].expect[0]: is no object");
     case("{name: a, input: [a], expect: ['{a}']}", "tests[0].expect[0]: is no JSON");
     case("{name: a, input: [a], expect: [{b: c}], dropped: true}", "what is dropped can't be expected as well");
+    case("{name: a, parse: regex, input: [a], expect: []}", "tests[0].parse: a case has no `pattern`");
     case("{name: a, input: [a], expect_at: {b: []}}", "no destination is called `b`; accepted: `stdout:`");
 }
 

@@ -3,8 +3,8 @@
 use crate::config::error::Problems;
 use crate::config::value::{Located, Scalar, Value, words};
 use crate::config::yaml::{Kind, Node};
-use crate::shape::spec::{ParseFormat, Preset, Type};
-use crate::shape::{Glob, Pattern};
+use crate::shape::Glob;
+use crate::shape::spec::{Preset, Type};
 
 words! {
     /// What a value is parsed as.
@@ -12,7 +12,11 @@ words! {
         Json = "json",
         Logfmt = "logfmt",
         Talos = "talos",
+        Detect = "detect",
+        Klog = "klog",
+        Kata = "kata",
         Syslog = "syslog",
+        Regex = "regex",
     }
 }
 
@@ -32,17 +36,6 @@ words! {
         Float = "float",
         Bool = "bool",
         Text = "string",
-    }
-}
-
-impl From<ShapeParse> for ParseFormat {
-    fn from(choice: ShapeParse) -> Self {
-        match choice {
-            ShapeParse::Json => Self::Json,
-            ShapeParse::Logfmt => Self::Logfmt,
-            ShapeParse::Talos => Self::Talos,
-            ShapeParse::Syslog => Self::Syslog,
-        }
     }
 }
 
@@ -116,16 +109,6 @@ impl Scalar for KeyPattern {
 
     fn parse(text: &str) -> Result<Self, String> {
         Text::parse(text).map(|Text(text)| Self(Glob::new(text)))
-    }
-}
-
-impl Scalar for Pattern {
-    fn accepted() -> String {
-        "a regular expression, as \"^GET /healthz\"".into()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Pattern::new(text)
     }
 }
 

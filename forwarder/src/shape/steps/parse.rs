@@ -9,12 +9,12 @@ use super::Context;
 use crate::parse::json::JsonParser;
 use crate::parse::line::{LineKind, LineParser};
 use crate::parse::logfmt::LogfmtParser;
+use crate::parse::pattern::level_of;
 use crate::parse::{Time, TimeReader};
 use crate::record::{FieldSpan, Level, Span};
 use crate::shape::draft::{Draft, MOST_FIELDS};
 use crate::shape::spec::{Parse, ParseFormat};
 use crate::shape::subject::{MSG, OfDraft, Subject};
-use crate::shape::value::level_named;
 
 /// Comparisons of names that are worth it to have each once: the last of equal ones is sent in any case.
 const MOST_COMPARED: usize = 100_000;
@@ -69,8 +69,7 @@ impl Parsing {
         let named = match self.parse.format {
             ParseFormat::Json => self.object(draft, line),
             ParseFormat::Logfmt => self.pairs(draft, line),
-            ParseFormat::Talos => self.line(LineKind::Talos, draft, line),
-            ParseFormat::Syslog => self.line(LineKind::Syslog, draft, line),
+            ParseFormat::Line(kind) => self.line(kind, draft, line),
         };
         let named = named.filter(|_| draft.fields.len() + self.found.len() < MOST_FIELDS);
         let Some(named) = named.filter(|_| self.has_room(draft)) else {
@@ -110,8 +109,8 @@ impl Parsing {
         if !self.logfmt.read_pairs(draft.bytes(line)) {
             return None;
         }
-        let beside = draft.make(|made| made.extend_from_slice(self.logfmt.beside_line()))?;
-        self.found.extend(self.logfmt.spans().map(|field| moved(field, line, beside)));
+        let beside = draft.make(|made| made.extend_from_slice(self.logfmt.more()))?;
+        self.found.extend(self.logfmt.pairs().map(|field| moved(field, line, beside)));
         Some(self.named(draft))
     }
 
@@ -120,9 +119,12 @@ impl Parsing {
         self.line.clear();
         self.line.extend_from_slice(draft.bytes(line));
         let parsed = self.lines.parse(kind, &self.line, draft.meta().time_ns)?;
+        let has = |name: &[u8]| parsed.parts.fields.iter().any(|field| parsed.parts.bytes(field.key) == name);
         let is_found = match kind {
             LineKind::Talos => parsed.is_object,
-            _ => !parsed.parts.fields.iter().any(|field| parsed.parts.bytes(field.key) == UNPARSED),
+            // What looks like nothing is text.
+            LineKind::Detect => parsed.is_object || !parsed.parts.fields.is_empty() || parsed.time_ns.is_some(),
+            _ => !has(UNPARSED),
         };
         if !is_found {
             return None;
@@ -159,7 +161,7 @@ impl Parsing {
             }
         }
         if let Some(index) = level.filter(|index| !self.found[*index].is_json) {
-            named.level = level_named(draft.bytes(self.found[index].value));
+            named.level = level_of(draft.bytes(self.found[index].value));
         }
         if let Some(index) = msg {
             let field = self.found[index];

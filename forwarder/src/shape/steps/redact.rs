@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use super::Context;
 use super::cards::next_card;
+use crate::parse::expression::Pattern;
 use crate::record::Span;
 use crate::shape::draft::Draft;
-use crate::shape::pattern::Pattern;
 use crate::shape::spec::{Preset, Redact};
 use crate::shape::subject::MSG;
 

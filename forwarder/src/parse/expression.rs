@@ -7,9 +7,9 @@ use std::fmt;
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Bytes of a compiled expression.
-const MOST_COMPILED: usize = 1 << 20;
+const MOST_COMPILED: usize = 4 << 20;
 /// Bytes of the cache of one that searches; past it, it starts over.
-const MOST_CACHED: usize = 256 << 10;
+const MOST_CACHED: usize = 1 << 20;
 
 /// An expression.
 #[derive(Clone)]
@@ -19,13 +19,17 @@ impl Pattern {
     /// # Errors
     /// What is wrong with `text`, on one line.
     pub fn new(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("is empty".into());
+        }
         let compiled = RegexBuilder::new(text).size_limit(MOST_COMPILED).dfa_size_limit(MOST_CACHED).build();
         compiled.map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => format!("compiles to more than {limit} bytes"),
-            // The last line says what is wrong, those before it show where.
+            regex::Error::CompiledTooBig(_) => format!("`{text}` is too large when compiled"),
             error => {
-                let text = error.to_string();
-                text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+                // The library's text shows the expression on lines of its own; the last one says what is wrong.
+                let error = error.to_string();
+                let what = error.lines().last().unwrap_or_default();
+                format!("`{text}` does not compile: {}", what.trim_start_matches("error: "))
             }
         })
     }
@@ -34,14 +38,16 @@ impl Pattern {
         self.0.as_str()
     }
 
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+    pub fn is_match(&self, text: &[u8]) -> bool {
         self.0.is_match(text)
     }
 
-    pub(super) fn regex(&self) -> &Regex {
+    pub fn regex(&self) -> &Regex {
         &self.0
     }
 }
+
+impl Eq for Pattern {}
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
