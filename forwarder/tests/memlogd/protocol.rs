@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use crate::daemon::{BOTH, Client, DUMP, Entry, FOLLOW, Memlogd, Sockets, command, texts, wait_until};
 use crate::harness::PATIENCE;
@@ -93,6 +94,40 @@ fn so_many_lines_are_kept_and_no_more() {
     let messages: Vec<String> = sockets.dump().into_iter().map(|entry| entry.msg).collect();
     let expected: Vec<String> = (950..1000).map(|number: u32| number.to_string()).collect();
     assert_eq!(messages, expected);
+}
+
+/// Not the most that there could be, which is 1 GB here.
+#[test]
+fn memory_follows_the_lines_that_there_are() {
+    let memlogd = Memlogd::start(&["-max-lines", "1000", "-max-line-len", "1048576"]);
+    let Memlogd { sockets, daemon } = &memlogd;
+    sockets.dump();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).unwrap();
+        kib.trim().parse::<u64>().unwrap() / 1024
+    };
+    let before = resident();
+    // One by one, so that each is a batch of its own: 0.1 MB.
+    let (mut pipe, begun) = (sockets.pipe("a"), Instant::now());
+    for number in 0..1000 {
+        writeln!(pipe, "{number:0100}").unwrap();
+        while rustix::io::ioctl_fionread(&pipe).unwrap() > 0 {
+            assert!(begun.elapsed() < PATIENCE, "it is not read");
+            std::thread::yield_now();
+        }
+    }
+    let last = format!("{:0100}", 999);
+    assert_eq!(sockets.dump_with(|entry| entry.msg == last).len(), 1000);
+    let (short, line) = (resident(), "x".repeat(100_000));
+    assert!(short - before < 16, "{before} MiB became {short}");
+    for _ in 0..200 {
+        writeln!(pipe, "{line}").unwrap();
+    }
+    pipe.write_all(b"the end\n").unwrap();
+    sockets.dump_with(|entry| entry.msg == "the end");
+    let long = resident();
+    assert!((15..200).contains(&(long - before)), "20 MB of lines: {before} MiB became {long}");
 }
 
 #[test]
