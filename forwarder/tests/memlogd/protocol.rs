@@ -1,7 +1,8 @@
 //! Both sockets, byte for byte.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Instant;
 
 use crate::daemon::{BOTH, Client, DUMP, Entry, FOLLOW, Memlogd, Sockets, command, texts, wait_until};
@@ -223,6 +224,27 @@ fn what_was_written_before_the_end_is_read_by_those_who_follow() {
     let expected: Vec<String> =
         (0..500).map(|number: u32| number.to_string()).chain(["unfinished".to_owned()]).collect();
     assert_eq!(messages, expected);
+}
+
+/// As LinuxKit's `startmemlogd` does: it binds both, and starts a container's `memlogd` with them.
+#[test]
+fn sockets_that_were_bound_before_are_passed_to_it() {
+    let sockets = Sockets::new();
+    let log = UnixDatagram::bind(sockets.log()).unwrap();
+    let query = UnixListener::bind(sockets.query()).unwrap();
+    let inherited = [log.as_fd(), query.as_fd()];
+    inherited.iter().for_each(|socket| rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap());
+    let link = sockets.folder().join("memlogd");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ringward"), &link).unwrap();
+    // What is sent before it runs is not lost.
+    sockets.write("early", b"before\n");
+    let [log, query] = inherited.map(|socket| socket.as_raw_fd());
+    let script = format!("exec 8<&{log} 9<&{query}; exec \"$0\" -fd-log 8 -fd-query=9 -max-lines 50");
+    let mut daemon = Daemon::start(std::process::Command::new("sh").args(["-c", &script]).arg(&link), "ready: memlogd");
+    sockets.dump_with(|entry| entry.is("early", "before"));
+    assert!(daemon.stop(PATIENCE).unwrap().success(), "{:?}", daemon.log());
+    // They are not its own.
+    assert!(sockets.log().exists() && sockets.query().exists());
 }
 
 #[test]
