@@ -43,7 +43,7 @@ pub fn capture(hook: Option<Hook>) -> Result<(ReaderHandle, Hook), String> {
     let hook = capture.hook;
     let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
     let limits = StreamLimits { max_line: 1 << 20, hold: 1 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text };
+    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None };
     let reader = start(capture, options, ring, Box::new(Nobody), None).map_err(|error| error.to_string())?;
     let target = std::fs::metadata(TARGET).map_err(|error| error.to_string())?;
     let device = (rustix::fs::major(target.dev()) << 20) | rustix::fs::minor(target.dev());

@@ -131,6 +131,24 @@ fn talos_objects_over_tcp_pass_byte_for_byte_and_get_the_tag() {
 }
 
 #[test]
+fn a_trace_is_one_record_also_while_its_connection_stays_open() {
+    let trace = "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nValueError: x";
+    let text = "listen: [{endpoint: 'tcp://127.0.0.1:0', multiline: {traces: python, timeout: 10ms}}]";
+    let (config, receiver) = (config(text), Receiver::tcp().unwrap());
+    let ringward = start(&["--config", config.path().to_str().unwrap(), "--to", &receiver.url()]);
+    let mut sender = TcpStream::connect(address(&ringward)).unwrap();
+    sender.write_all(format!("before\n{trace}\n").as_bytes()).unwrap();
+    // Nothing follows, and nothing ends.
+    assert!(receiver.wait(PATIENCE, |records| records.len() == 2));
+    sender.write_all(format!("{trace}\nbehind\nunfinished").as_bytes()).unwrap();
+    drop(sender);
+    assert!(receiver.wait(PATIENCE, |records| records.len() == 5));
+    let expected = ["before", trace, trace, "behind", "unfinished"];
+    receiver.with(|records| assert!(records.iter().map(|record| record.msg.as_str()).eq(expected), "{records:?}"));
+    assert!(ringward.stop().status.success());
+}
+
+#[test]
 fn each_connection_keeps_its_order() {
     let receiver = Receiver::tcp_into([Vec::new(), Vec::new()], |seen: &mut [Vec<u64>; 2], record| {
         let (sender, number) = record.msg.split_once(' ').unwrap();

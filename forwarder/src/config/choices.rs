@@ -69,8 +69,12 @@ words! {
     /// What a line that comes in is taken for.
     pub enum ParseChoice {
         Auto = "auto",
+        Detect = "detect",
         Talos = "talos",
         Logfmt = "logfmt",
+        Klog = "klog",
+        Kata = "kata",
+        Regex = "regex",
         Syslog = "syslog",
         TalosSyslog = "talos_syslog",
         Text = "text",
@@ -80,9 +84,27 @@ words! {
 words! {
     /// What a captured line is taken for.
     pub enum CaptureParse {
+        Detect = "detect",
         Talos = "talos",
         Logfmt = "logfmt",
+        Klog = "klog",
+        Kata = "kata",
+        Regex = "regex",
         Text = "text",
+    }
+}
+
+words! {
+    /// Whose stack traces are joined.
+    pub enum TraceChoice {
+        All = "all",
+        Go = "go",
+        Java = "java",
+        Python = "python",
+        Rust = "rust",
+        Dotnet = "dotnet",
+        Ruby = "ruby",
+        Javascript = "javascript",
     }
 }
 

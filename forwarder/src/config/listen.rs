@@ -61,6 +61,17 @@ impl Check<'_> {
         let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_));
         let usual = if is_unix { ParseChoice::Syslog } else { ParseChoice::Auto };
         let parse = raw.parse.as_ref().map_or(usual, |parse| parse.value);
+        let place = raw.parse.as_ref().map_or_else(|| given.with(parse), Clone::clone);
+        let (pattern, time) = (raw.pattern.as_ref(), raw.time_format.as_ref());
+        let pattern = self.described(&place, parse == ParseChoice::Regex, pattern, time);
+        let multiline = self.multiline(raw.multiline.as_ref(), ring);
+        if let Some(given) = &raw.multiline {
+            if !matches!(endpoint.value, ListenEndpoint::Tcp { .. }) {
+                self.add(given, "a datagram is a record, with all its lines", "with tcp");
+            } else if matches!(parse, ParseChoice::Syslog | ParseChoice::TalosSyslog) {
+                self.add(given, "each message of syslog says that it begins", "without `parse: syslog`");
+            }
+        }
         let name = match &raw.name {
             Some(name) => name.value.0.clone(),
             None if parse == ParseChoice::TalosSyslog => "syslogd".to_owned(),
@@ -73,6 +84,8 @@ impl Check<'_> {
             endpoint: endpoint.value.clone(),
             name,
             parse,
+            pattern,
+            multiline,
             max_line: line_bytes,
             max_connections: connections.value as usize,
             receive_buffer,

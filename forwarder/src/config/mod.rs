@@ -22,7 +22,9 @@ mod error;
 mod host;
 mod journal;
 mod listen;
+mod multiline;
 mod overrides;
+mod pattern;
 mod raw;
 mod record_limit;
 pub mod reference;
@@ -41,14 +43,15 @@ pub use endpoint::{Endpoint, EndpointError, ListenEndpoint};
 pub use error::{Place, Problem, Problems};
 pub use host::Host;
 pub use overrides::Overrides;
+pub use pattern::LinesConfig;
 pub use raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
 pub use resolve::Environment;
 pub use resolved::{
-    CaptureConfig, DestinationConfig, DockerConfig, FilesConfig, JournalConfig, KernelConfig, ListenConfig,
-    MemlogdConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
+    CaptureConfig, DestinationConfig, DockerConfig, FilesConfig, GroupingConfig, JournalConfig, KernelConfig,
+    ListenConfig, MemlogdConfig, MultilineConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
 pub use source::{MAX_FILE_BYTES, Source};
 

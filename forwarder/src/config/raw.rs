@@ -7,11 +7,13 @@ use std::path::PathBuf;
 
 pub use super::choices::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
 use super::document::document;
 use super::endpoint::{Endpoint, ListenEndpoint};
 use super::journal::{FieldName, Match};
+use super::multiline::Multiline;
+use super::pattern::{Pattern, TimeText};
 use super::record_limit::RecordLimit;
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit};
@@ -111,8 +113,21 @@ document! {
 
         /// What a captured line is taken for. `text`: text, whatever it looks like. `talos`: an object becomes fields, with
         /// its own time, level and `msg`, as Talos reads the output of its services (text may stand before the object).
-        /// `logfmt`: so does a line of `key=value` pairs. What does not parse is text. See `docs/capture.md`.
+        /// `logfmt`: so does a line of `key=value` pairs. `klog`: lines of Kubernetes' programs. `kata`: records of Kata
+        /// Containers, with those within them. `detect`: an object, a line of klog, or pairs, by the looks of each line.
+        /// `regex`: by `pattern`. What does not parse is text. See `docs/parsers.md`.
         parse: CaptureParse = "text",
+
+        /// With `parse: regex`: what a line looks like. Groups with names, as `(?<msg>.*)`, become fields, but for `time`,
+        /// `level` and `msg`, which are the record's. A line that does not match is text, marked `unparsed`.
+        pattern: Pattern => "required with `parse: regex`",
+
+        /// How `time` is written, by strptime(3).
+        time_format: TimeText => "RFC 3339, ISO 8601, or seconds since 1970",
+
+        /// Join lines that belong together to one record, as those of a stack trace. `all`, a language, or a mapping. See
+        /// `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
 
         /// Capture standard output and error of every container on this machine.
         containers: bool = "true",
@@ -249,6 +264,21 @@ document! {
         /// The name of what the files hold: the `talos-service` of their records.
         name: Name => "the file's path; of a container's log, the container's name",
 
+        /// What a line is taken for, without the time and stream that a container's log has before it: as
+        /// `capture.parse`.
+        parse: CaptureParse = "text",
+
+        /// With `parse: regex`: what a line looks like. Groups with names, as `(?<msg>.*)`, become fields, but for `time`,
+        /// `level` and `msg`, which are the record's. A line that does not match is text, marked `unparsed`.
+        pattern: Pattern => "required with `parse: regex`",
+
+        /// How `time` is written, by strptime(3).
+        time_format: TimeText => "RFC 3339, ISO 8601, or seconds since 1970",
+
+        /// Join lines that belong together to one record, as those of a stack trace. `all`, a language, or a mapping. See
+        /// `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
+
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
 
@@ -310,12 +340,25 @@ document! {
         /// added; any other line is text. `talos`: the output of a service, as Talos reads it: JSON, or text with JSON
         /// behind it, of which time, level, message and error are taken out; any other line is text. `logfmt`: a line of
         /// `key=value` pairs, as logrus, Kata and Heroku write it, of which `time` or `ts`, `level` and `msg` are taken
-        /// out; any other line is text. `syslog`: a message of RFC 3164 or 5424, over TCP also behind its length; time,
+        /// out; any other line is text. `klog`: lines of Kubernetes' programs. `kata`: records of Kata Containers, with
+        /// those within them. `detect`: an object as with `talos`, a line of klog, or pairs, by the looks of each line.
+        /// `regex`: by `pattern`. `syslog`: a message of RFC 3164 or 5424, over TCP also behind its length; time,
         /// level and text are taken out, facility, host, program and structured data are fields; any other line is
         /// text, and marked `unparsed`. `talos_syslog`: the same as Talos' syslogd sends it, which cuts, drops and leaves
         /// `msg` empty; what is dropped is counted. `text`: text, whatever it looks like. Blank lines are skipped, but for
-        /// `text`. See `docs/syslog.md`.
+        /// `text`. See `docs/parsers.md` and `docs/syslog.md`.
         parse: ParseChoice => "`auto`; of a unix socket, `syslog`",
+
+        /// With `parse: regex`: what a line looks like. Groups with names, as `(?<msg>.*)`, become fields, but for `time`,
+        /// `level` and `msg`, which are the record's. A line that does not match is text, marked `unparsed`.
+        pattern: Pattern => "required with `parse: regex`",
+
+        /// How `time` is written, by strptime(3).
+        time_format: TimeText => "RFC 3339, ISO 8601, or seconds since 1970",
+
+        /// TCP, and not with `syslog`: join lines that belong together to one record, as those of a stack trace. `all`, a
+        /// language, or a mapping. See `docs/multiline.md`.
+        multiline: Multiline => "each line is a record",
 
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",

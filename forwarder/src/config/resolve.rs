@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::error::{Place, Problems};
 use super::host::Host;
-use super::raw::{Capture, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
+use super::pattern::{LinesConfig, Pattern, TimeText};
+use super::raw::{Capture, CaptureParse, Docker, Files, ForAll, Kernel, Memlogd, Raw, Ring, View};
 use super::resolved::{
     CaptureConfig, DockerConfig, FilesConfig, KernelConfig, MemlogdConfig, ResolvedConfig, RingConfig, ViewConfig,
 };
@@ -59,7 +60,7 @@ pub fn resolve(
     let mut check = Check { problems: &mut problems, host: &environment.host };
     let state_dir = check.state_dir(&raw, environment);
     let (raw_capture, raw_ring) = (value_of(&raw.capture), value_of(&raw.ring));
-    let capture = check.capture(&raw_capture);
+    let capture = check.capture(&raw_capture, &raw_ring);
     let ring = check.ring(&raw_ring);
     check.a_line_fits_the_ring("capture.max_line", &raw_capture.max_line(), &raw_ring);
     let files = check.files(raw.files.as_ref(), &raw_ring);
@@ -179,12 +180,15 @@ impl Check<'_> {
             read_from: raw.read_from().value,
             ignore_older: raw.ignore_older.as_ref().map(|age| self.period(age, "1s", "87600h")),
             name: raw.name.as_ref().map(|name| name.value.0.clone()),
+            parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
+            multiline: self.multiline(raw.multiline.as_ref(), ring),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
         }
     }
 
-    fn capture(&mut self, raw: &Capture) -> CaptureConfig {
+    fn capture(&mut self, raw: &Capture, ring: &Ring) -> CaptureConfig {
         let pids: BTreeSet<u32> = items(raw.pids.as_ref(), |pid| pid.0);
         let cgroups: BTreeSet<String> = items(raw.cgroups.as_ref(), |cgroup| cgroup.0.clone());
         let units: BTreeSet<String> = items(raw.units.as_ref(), |unit| unit.0.clone());
@@ -196,6 +200,8 @@ impl Check<'_> {
             idle_flush: self.period(&raw.idle_flush(), "10ms", "1h"),
             max_line: self.bytes(&raw.max_line(), KIB, 16 * MIB),
             parse: raw.parse().value,
+            pattern: self.line_pattern(&raw.parse(), raw.pattern.as_ref(), raw.time_format.as_ref()),
+            multiline: self.multiline(raw.multiline.as_ref(), ring),
             containers: raw.containers().value,
             exclude: items(raw.exclude.as_ref(), Clone::clone),
             backlog: raw.backlog().value,
@@ -204,6 +210,15 @@ impl Check<'_> {
             units: units.into_iter().collect(),
             hold_bytes: self.bytes(&raw.hold(), 64 * KIB, GIB),
         }
+    }
+
+    fn line_pattern(
+        &mut self,
+        parse: &Located<CaptureParse>,
+        pattern: Option<&Located<Pattern>>,
+        time: Option<&Located<TimeText>>,
+    ) -> Option<LinesConfig> {
+        self.described(parse, parse.value == CaptureParse::Regex, pattern, time)
     }
 
     /// Everything is checked, also where it is not asked for.

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, ListenEndpoint};
+use super::pattern::{LinesConfig, Pattern};
 use super::raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
-    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice,
+    ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
@@ -68,6 +69,9 @@ pub struct CaptureConfig {
     /// 1 KiB to 16 MiB.
     pub max_line: usize,
     pub parse: CaptureParse,
+    /// With [`CaptureParse::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
+    pub multiline: Option<MultilineConfig>,
     pub containers: bool,
     pub exclude: Vec<NamePattern>,
     pub backlog: bool,
@@ -87,6 +91,24 @@ impl CaptureConfig {
     pub fn wants_anything(&self) -> bool {
         self.containers || !self.pids.is_empty() || !self.cgroups.is_empty() || !self.units.is_empty()
     }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MultilineConfig {
+    pub grouping: GroupingConfig,
+    /// 2 to 100,000.
+    pub max_lines: usize,
+    /// 1 KiB to 16 MiB, and at most [`RingConfig::bytes`].
+    pub max_bytes: usize,
+    /// 10 ms to 1 h.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupingConfig {
+    Traces(TraceChoice),
+    Start(Pattern),
+    Continuation(Pattern),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +158,10 @@ pub struct FilesConfig {
     pub ignore_older: Option<Duration>,
     /// Printable; `None`: the path, or the container's name.
     pub name: Option<String>,
+    pub parse: CaptureParse,
+    /// With [`CaptureParse::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
+    pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, at most what the ring holds.
     pub max_line: usize,
     /// 10 ms to 1 h.
@@ -163,6 +189,10 @@ pub struct ListenConfig {
     /// Printable.
     pub name: String,
     pub parse: ParseChoice,
+    /// With [`ParseChoice::Regex`], and only then.
+    pub pattern: Option<LinesConfig>,
+    /// Only for TCP, and not for syslog.
+    pub multiline: Option<MultilineConfig>,
     /// 1 KiB to 16 MiB, and not more than the ring.
     pub max_line: usize,
     /// 1 to 65536.

@@ -69,6 +69,8 @@ fn everything_can_be_said() {
             idle_flush: Duration::from_secs(2),
             max_line: 2 << 10,
             parse: CaptureParse::Talos,
+            pattern: None,
+            multiline: None,
             containers: false,
             exclude: vec![crate::source::container::NamePattern::parse("a*").unwrap()],
             backlog: false,
@@ -205,7 +207,7 @@ fn what_is_wrong_with_a_listener() {
         ),
         (
             "{endpoint: 'tcp://h:1', parse: json}",
-            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `talos`",
+            "t.yaml:1:41: listen[0].parse: `json` is unknown; accepted: `auto`, `detect`, `talos`",
         ),
         (
             "{endpoint: 'tcp://h:1', max_line: 5MiB}",

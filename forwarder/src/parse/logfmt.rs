@@ -49,17 +49,64 @@ pub struct LogfmtParser {
     fields: Vec<FieldSpan>,
     /// What does not stand in the line as it is meant.
     more: Vec<u8>,
+    has_bare_keys: bool,
 }
 
 impl LogfmtParser {
     pub(super) fn parse<'p>(&'p mut self, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
+        if !self.read_whole(line) {
+            return Parsed::text(line);
+        }
+        self.give(times, line)
+    }
+
+    /// Reads a line; whether it is one of the format.
+    pub(super) fn read_whole(&mut self, line: &[u8]) -> bool {
+        self.clear();
+        line.len() <= MAX_LINE_BYTES && self.read(line, 0).is_some() && !self.pairs.list.is_empty()
+    }
+
+    /// Reads a line which has a text in quotes at `at` and nothing but pairs behind it; gives that text.
+    pub(super) fn read_behind_text(&mut self, line: &[u8], at: usize) -> Option<Span> {
+        self.clear();
+        if line.len() > MAX_LINE_BYTES {
+            return None;
+        }
+        let mut at = at;
+        let (text, _) = self.value(line, &mut at)?;
+        line.get(at).is_none_or(|byte| is_space(*byte)).then_some(())?;
+        self.read(line, at)?;
+        (!self.has_bare_keys).then_some(text)
+    }
+
+    /// Whether the line that was read is surely meant as pairs, and no text that looks so: more than one pair, nothing
+    /// but pairs, and keys as programs have them.
+    pub(super) fn is_certain(&self, line: &[u8]) -> bool {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@');
+        let named = |key: Span| bytes(line, &self.more, key).iter().all(is_name);
+        self.pairs.list.len() > 1 && !self.has_bare_keys && self.pairs.list.iter().all(|pair| named(pair.field.key))
+    }
+
+    /// The pairs that were read, in their order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = FieldSpan> {
+        self.pairs.list.iter().map(|pair| pair.field)
+    }
+
+    /// What does not stand in the line as it is meant.
+    pub(super) fn more(&self) -> &[u8] {
+        &self.more
+    }
+
+    fn clear(&mut self) {
         self.pairs.clear();
         self.fields.clear();
         self.more.clear();
         self.more.shrink_to(KEPT_BYTES);
-        if line.len() > MAX_LINE_BYTES || self.read(line).is_none() {
-            return Parsed::text(line);
-        }
+        self.has_bare_keys = false;
+    }
+
+    /// The record of the line that was read.
+    pub(super) fn give<'p>(&'p mut self, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
         self.pairs.order(line, &self.more);
         join_equal(&mut self.pairs, line, &mut self.more);
         let (time_ns, level, body) = self.take_named(times, line);
@@ -68,14 +115,13 @@ impl LogfmtParser {
         Parsed { time_ns, level, is_object, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
     }
 
-    fn read(&mut self, line: &[u8]) -> Option<()> {
-        let mut at = 0;
+    fn read(&mut self, line: &[u8], mut at: usize) -> Option<()> {
         loop {
             while line.get(at).is_some_and(|byte| is_space(*byte)) {
                 at += 1;
             }
             if at == line.len() {
-                return (!self.pairs.list.is_empty()).then_some(());
+                return Some(());
             }
             let start = at;
             at = word_end(line, at, b'=');
@@ -90,7 +136,10 @@ impl LogfmtParser {
                 }
                 // A line begins with a pair.
                 _ if self.pairs.list.is_empty() => return None,
-                _ => (self.beside(line, |more| more.extend_from_slice(b"true")), true),
+                _ => {
+                    self.has_bare_keys = true;
+                    (self.beside(line, |more| more.extend_from_slice(b"true")), true)
+                }
             };
             if line.get(at).is_some_and(|byte| !is_space(*byte)) {
                 return None;

@@ -7,15 +7,21 @@
 
 pub mod cri;
 pub mod docker_json;
+mod fields;
 pub mod journal;
 pub mod json;
+pub mod kata;
+mod klog;
 pub mod line;
 pub mod log_entry;
 pub mod log_line;
 pub mod logfmt;
+pub mod multiline;
 mod pairs;
+pub mod pattern;
 mod peer;
 mod space;
+mod stamp;
 pub mod syslog;
 pub mod talos;
 mod time;

@@ -6,14 +6,18 @@ use anyhow::{Context, bail};
 
 use super::memlogd::{Clients, Memlogd};
 use crate::config::{
-    CaptureConfig, FacilityChoice, FileFormat, FilesConfig, HookChoice, JournalConfig, JournalNames, KernelConfig,
-    ListenConfig, ListenEndpoint, ParseChoice, ReadFrom, RecordsChoice, ResolvedConfig,
+    CaptureConfig, CaptureParse, FacilityChoice, FileFormat, FilesConfig, GroupingConfig, HookChoice, JournalConfig,
+    JournalNames, KernelConfig, LinesConfig, ListenConfig, ListenEndpoint, MultilineConfig, ParseChoice, ReadFrom,
+    RecordsChoice, ResolvedConfig, TraceChoice,
 };
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::parse::line::LineKind;
+use crate::parse::multiline::{Grouping, Language};
+use crate::parse::pattern::LinePattern;
 use crate::ring::Ring;
 use crate::source::docker::{self, DockerHandle, DockerOptions};
 use crate::source::file::{self, FilesHandle, FilesOptions, Selection};
+use crate::source::joiner::JoinOptions;
 use crate::source::journal::{self, JournalHandle, JournalOptions};
 use crate::source::kmsg::{self, FacilityNames, KmsgHandle, KmsgOptions};
 use crate::source::network::{self, ListenHandle, ListenOptions};
@@ -218,7 +222,9 @@ impl Sources {
             capture.ring_len >> 10
         );
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
-        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse: captured_kind(config.parse) };
+        let (parse, join) =
+            (captured_kind(config.parse, config.pattern.as_ref()), config.multiline.as_ref().map(joining));
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse, join };
         let proc = Proc::new("/proc");
         let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone()));
         let (console, texts) = crossbeam::channel::unbounded();
@@ -302,14 +308,43 @@ impl Sources {
     }
 }
 
-#[cfg(feature = "ebpf")]
-fn captured_kind(parse: crate::config::CaptureParse) -> LineKind {
-    use crate::config::CaptureParse;
+/// Which lines are joined.
+fn joining(config: &MultilineConfig) -> Arc<JoinOptions> {
+    let grouping = match &config.grouping {
+        GroupingConfig::Start(pattern) => Grouping::Start(pattern.compiled()),
+        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.compiled()),
+        GroupingConfig::Traces(choice) => Grouping::traces(match choice {
+            TraceChoice::All => &Language::ALL,
+            TraceChoice::Go => &[Language::Go],
+            TraceChoice::Java => &[Language::Java],
+            TraceChoice::Python => &[Language::Python],
+            TraceChoice::Rust => &[Language::Rust],
+            TraceChoice::Dotnet => &[Language::Dotnet],
+            TraceChoice::Ruby => &[Language::Ruby],
+            TraceChoice::Javascript => &[Language::Javascript],
+        }),
+    };
+    let &MultilineConfig { max_lines, max_bytes, timeout, .. } = config;
+    Arc::new(JoinOptions { grouping, max_lines, max_bytes, timeout })
+}
+
+fn captured_kind(parse: CaptureParse, pattern: Option<&LinesConfig>) -> LineKind {
     match parse {
+        CaptureParse::Detect => LineKind::Detect,
         CaptureParse::Talos => LineKind::Talos,
         CaptureParse::Logfmt => LineKind::Logfmt,
+        CaptureParse::Klog => LineKind::Klog,
+        CaptureParse::Kata => LineKind::Kata,
+        CaptureParse::Regex => described(pattern),
         CaptureParse::Text => LineKind::Text,
     }
+}
+
+/// Lines as the configuration describes them. It holds until the program ends, and so does what is made of it.
+fn described(lines: Option<&LinesConfig>) -> LineKind {
+    let Some(lines) = lines else { return LineKind::Text };
+    let pattern = LinePattern::new(lines.pattern.compiled(), lines.time.clone());
+    LineKind::Pattern(Box::leak(Box::new(pattern)))
 }
 
 fn listen_options(config: &ListenConfig) -> ListenOptions {
@@ -318,6 +353,10 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
         name: config.name.clone(),
         kind: match (config.parse, &config.endpoint) {
             (ParseChoice::Auto, _) => LineKind::Auto,
+            (ParseChoice::Detect, _) => LineKind::Detect,
+            (ParseChoice::Klog, _) => LineKind::Klog,
+            (ParseChoice::Kata, _) => LineKind::Kata,
+            (ParseChoice::Regex, _) => described(config.pattern.as_ref()),
             (ParseChoice::Talos, _) => LineKind::Talos,
             (ParseChoice::Logfmt, _) => LineKind::Logfmt,
             (ParseChoice::Syslog, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_)) => LineKind::LocalSyslog,
@@ -325,6 +364,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
             (ParseChoice::Text, _) => LineKind::Text,
         },
+        join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         max_connections: config.max_connections,
         receive_buffer: config.receive_buffer,
@@ -377,6 +417,8 @@ fn selection(config: &FilesConfig) -> Selection {
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),
+        kind: captured_kind(config.parse, config.pattern.as_ref()),
+        join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         idle_flush: config.idle_flush,
     }

@@ -3,7 +3,13 @@
 //! In: pieces of one stream in order, and gaps. Out: lines without their newline, parts of lines marked
 //! [`Flags::PARTIAL`] where no newline followed, and losses. Does no I/O and reads no clock. Every byte that
 //! comes in goes out: the bodies, one newline for each record that is not partial, and the gaps add up.
+//!
+//! Where that is asked for, lines that belong together are joined ([`super::joiner`]).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::joiner::{JoinOptions, Joined, Joiner};
 use crate::record::Flags;
 
 /// What a framer hands on.
@@ -22,6 +28,7 @@ pub struct Framer {
     /// Time of the last byte or gap.
     last_ns: i64,
     max_line: usize,
+    joiner: Option<Box<Joiner>>,
 }
 
 struct Gap {
@@ -33,21 +40,47 @@ struct Gap {
 impl Framer {
     /// Lines longer than `max_line` bytes are handed on in parts.
     pub fn new(max_line: usize) -> Self {
-        Self { partial: Vec::new(), time_ns: 0, flags: Flags::NONE, gap: None, last_ns: 0, max_line: max_line.max(1) }
+        let (partial, flags, joiner) = (Vec::new(), Flags::NONE, None);
+        Self { partial, time_ns: 0, flags, gap: None, last_ns: 0, max_line: max_line.max(1), joiner }
     }
 
-    /// Bytes that wait for the rest of their line, or for the end of a gap.
+    /// One that joins lines as well, where there are options.
+    pub fn joining(max_line: usize, options: Option<&Arc<JoinOptions>>) -> Self {
+        let joiner = options.map(|options| Box::new(Joiner::new(Arc::clone(options))));
+        Self { joiner, ..Self::new(max_line) }
+    }
+
+    /// Bytes that wait for the rest of their line, for the end of a gap, or for lines that belong to them.
     pub fn is_waiting(&self) -> bool {
-        !self.partial.is_empty() || self.gap.is_some()
+        !self.partial.is_empty() || self.gap.is_some() || self.joiner.as_ref().is_some_and(|joiner| joiner.is_open())
     }
 
-    /// Bytes of the unfinished line.
+    /// Bytes of the unfinished line, and of lines that wait for others.
     pub fn waiting_bytes(&self) -> usize {
-        self.partial.len()
+        self.partial.len() + self.joiner.as_ref().map_or(0, |joiner| joiner.waiting_bytes())
+    }
+
+    /// After how long without more to [`Framer::flush`]: `idle` where the rest of a line is waited for.
+    pub fn patience(&self, idle: Duration) -> Duration {
+        match &self.joiner {
+            Some(joiner) if self.partial.is_empty() && joiner.is_open() => joiner.timeout(),
+            _ => idle,
+        }
     }
 
     /// The next bytes of the stream, written at `time_ns`.
-    pub fn push(&mut self, mut data: &[u8], time_ns: i64, flags: Flags, out: &mut impl FnMut(Framed<'_>)) {
+    #[inline]
+    pub fn push(&mut self, data: &[u8], time_ns: i64, flags: Flags, out: &mut impl FnMut(Framed<'_>)) {
+        match self.joiner.take() {
+            None => self.cut(data, time_ns, flags, out),
+            Some(mut joiner) => {
+                self.cut(data, time_ns, flags, &mut |framed| join(&mut joiner, framed, out));
+                self.joiner = Some(joiner);
+            }
+        }
+    }
+
+    fn cut(&mut self, mut data: &[u8], time_ns: i64, flags: Flags, out: &mut impl FnMut(Framed<'_>)) {
         self.end_gap(out);
         self.last_ns = time_ns;
         while let Some(newline) = memchr::memchr(b'\n', data) {
@@ -82,7 +115,7 @@ impl Framer {
         if bytes == 0 {
             return;
         }
-        self.flush_partial(out);
+        self.flush_lines(out);
         let from_ns = if self.last_ns == 0 { time_ns } else { self.last_ns };
         let gap = self.gap.get_or_insert(Gap { bytes: 0, from_ns, to_ns: time_ns });
         gap.bytes += bytes;
@@ -93,9 +126,20 @@ impl Framer {
     /// Hands on what waits: the stream is idle or has ended.
     pub fn flush(&mut self, out: &mut impl FnMut(Framed<'_>)) {
         self.end_gap(out);
-        self.flush_partial(out);
+        self.flush_lines(out);
         // An idle stream keeps no memory.
         self.partial = Vec::new();
+    }
+
+    fn flush_lines(&mut self, out: &mut impl FnMut(Framed<'_>)) {
+        match self.joiner.take() {
+            None => self.flush_partial(out),
+            Some(mut joiner) => {
+                self.flush_partial(&mut |framed| join(&mut joiner, framed, out));
+                joiner.flush(&mut |joined| out(joined.into()));
+                self.joiner = Some(joiner);
+            }
+        }
     }
 
     fn flush_partial(&mut self, out: &mut impl FnMut(Framed<'_>)) {
@@ -131,6 +175,22 @@ impl Framer {
         out(Framed::Line { time_ns: self.time_ns, flags: self.flags | more, body: &self.partial });
         self.partial.clear();
         self.flags = Flags::NONE;
+    }
+}
+
+impl<'a> From<Joined<'a>> for Framed<'a> {
+    fn from(Joined { time_ns, flags, body, .. }: Joined<'a>) -> Self {
+        Self::Line { time_ns, flags, body }
+    }
+}
+
+fn join(joiner: &mut Joiner, framed: Framed<'_>, out: &mut impl FnMut(Framed<'_>)) {
+    match framed {
+        Framed::Line { time_ns, flags, body } => joiner.push(time_ns, flags, body, &mut |joined| out(joined.into())),
+        lost @ Framed::Lost { .. } => {
+            joiner.flush(&mut |joined| out(joined.into()));
+            out(lost);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod docker;
 pub mod ebpf;
 pub mod file;
 pub mod framer;
+pub mod joiner;
 pub mod journal;
 pub mod kmsg;
 pub mod lines;

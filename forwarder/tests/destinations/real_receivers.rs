@@ -17,6 +17,7 @@ use crate::harness::target;
 use crate::receiver::listen;
 
 const RSYSLOG: usize = 128 << 10;
+const SYSLOG_NG: usize = 64 << 10;
 
 /// A receiver that writes an object a line to the file `out` in its folder.
 struct Running {
@@ -28,17 +29,21 @@ impl Running {
     /// Starts a program with the configuration, whose place follows `arguments`; its standard output goes to `out`,
     /// whatever else it says to the file `log`.
     fn start(program: &Path, arguments: &[&str], configuration: &str, folder: tempfile::TempDir) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::run(command, configuration, folder)
+    }
+
+    fn run(mut command: Command, configuration: &str, folder: tempfile::TempDir) -> Self {
         let path = folder.path().join("configuration");
         std::fs::write(&path, configuration).unwrap();
-        let mut command = Command::new(program);
         command
-            .args(arguments)
             .arg(&path)
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(File::create(folder.path().join("out")).unwrap())
             .stderr(File::create(folder.path().join("log")).unwrap());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, folder }
     }
 
@@ -128,6 +133,54 @@ fn rsyslog() {
     wait_until("rsyslog listens", || accepts(tcp));
     let (written, sent) = rsyslog.take(&format!("tcp://127.0.0.1:{tcp}"), RSYSLOG);
     assert_same(&written, &sent);
+}
+
+/// syslog-ng 3 has texts only: numbers become texts, members of objects have names with dots, and a NUL ends a text.
+fn as_syslog_ng_has_it(record: Value) -> Value {
+    let texts = object(record).into_iter().filter_map(|(key, value)| match value {
+        Value::String(text) => Some((key, text.split('\0').next().unwrap_or_default().into())),
+        Value::Number(number) => Some((key, number.to_string().into())),
+        Value::Bool(flag) => Some((key, flag.to_string().into())),
+        _ => None,
+    });
+    texts.collect::<Map<_, _>>().into()
+}
+
+#[test]
+fn syslog_ng() {
+    let Some(program) = peer("syslog-ng") else { return };
+    // Debian's packages, unpacked: two syslog daemons don't go together there.
+    let root = program.ancestors().nth(3).unwrap();
+    let libraries = root.join("usr/lib/syslog-ng");
+    let modules = std::fs::read_dir(&libraries).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let others = [libraries, root.join("usr/lib/x86_64-linux-gnu"), root.join("usr/lib/aarch64-linux-gnu")];
+    let tcp = free_tcp();
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = replaced(
+        include_str!("../../../deploy/receivers/syslog-ng.conf"),
+        &[
+            ("port(5044)", &format!("ip(\"127.0.0.1\") port({tcp})")),
+            ("/var/log/ringward.json", &folder.path().join("out").display().to_string()),
+        ],
+    );
+    let mut command = Command::new(&program);
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(others).unwrap());
+    command.args(["-F", "--no-caps", "--module-path"]).arg(modules.expect("it has modules"));
+    for (flag, file) in [("-R", "persist"), ("-c", "control"), ("-p", "pid")] {
+        command.arg(flag).arg(folder.path().join(file));
+    }
+    command.arg("-f");
+    let syslog_ng = Running::run(command, &configuration, folder);
+    wait_until("syslog-ng listens", || accepts(tcp));
+    let (written, sent) = syslog_ng.take(&format!("tcp://127.0.0.1:{tcp}"), SYSLOG_NG);
+    let expected: Vec<Value> = sent.into_iter().map(as_syslog_ng_has_it).collect();
+    let without_nested = |record| {
+        let mut members = object(record);
+        members.remove("nested");
+        Value::from(members)
+    };
+    let written: Vec<Value> = written.into_iter().map(without_nested).collect();
+    assert_same(&written, &expected);
 }
 
 /// The part of the custom resource that is Filebeat's own configuration.

@@ -5,6 +5,8 @@ mod follow;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod journal;
+mod multiline;
+mod parsers;
 mod restart;
 mod rotate;
 
@@ -60,12 +62,18 @@ impl Scene {
     /// Ringward with a configuration of its own for the files.
     #[track_caller]
     fn follow_with(&self, files: &str) -> Ringward {
+        self.follow_with_in(harness::folder(), files)
+    }
+
+    #[track_caller]
+    fn follow_with_in(&self, state: tempfile::TempDir, files: &str) -> Ringward {
         let config = harness::folder();
         let path = config.path().join("ringward.yaml");
         let files = files.replace("FOLDER", self.folder.path().to_str().unwrap());
         std::fs::write(&path, format!("files:\n{files}\n")).unwrap();
         let url = self.receiver.url();
-        Ringward::start(&["--no-kernel", "--no-containers", "--config", path.to_str().unwrap(), "--to", &url])
+        let arguments = ["--no-kernel", "--no-containers", "--config", path.to_str().unwrap(), "--to", &url];
+        Ringward::start_in(state, &arguments)
     }
 
     /// Waits for `count` records.

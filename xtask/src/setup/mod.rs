@@ -66,6 +66,7 @@ pub fn test_tools() -> Result<()> {
     linuxkit::programs()?;
     filebeat::build()?;
     fluent_bit::build()?;
+    peers::fetch()?;
     kernels::fetch_all()
 }
 

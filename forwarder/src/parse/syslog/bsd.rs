@@ -4,7 +4,8 @@
 //! behind it. What stands before a tag is the host; from another machine also where no tag follows, because there a
 //! host has to be.
 
-use super::{Read, Reader, Sender, stamp};
+use super::{Read, Reader, Sender};
+use crate::parse::stamp;
 
 /// RFC 3164 has 32; systemd's units and Kubernetes' names are longer.
 const MAX_TAG: usize = 256;

@@ -3,7 +3,8 @@
 //! Words may be longer than it allows, structured data may lack (text begins there then, as where it is broken), and
 //! UTF-8 is not insisted on.
 
-use super::{Read, Reader, stamp};
+use super::{Read, Reader};
+use crate::parse::stamp;
 
 /// What stands between time and structured data.
 const WORDS: [&str; 4] = ["hostname", "app", "pid", "msgid"];

@@ -18,18 +18,16 @@
 //!   the field `unparsed`.
 
 mod bsd;
-mod fields;
 mod ietf;
-mod stamp;
 mod structured;
 mod talos;
 
 use jiff::tz::TimeZone;
 
-use self::fields::Fields;
-use self::stamp::Stamp;
 pub use self::talos::READ_BYTES as TALOS_READ_BYTES;
+use super::fields::Fields;
 use super::line::{Parsed, Process};
+use super::stamp::Stamp;
 use crate::record::{Level, Span, facility_name};
 
 /// Facility 23 and severity 7.

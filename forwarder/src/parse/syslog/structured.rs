@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-use super::fields::Fields;
+use crate::parse::fields::Fields;
 use crate::record::Span;
 
 /// Beyond these it is text: a record carries fewer than 65,536 fields.

@@ -13,7 +13,7 @@
 
 use std::fmt::Write;
 
-use super::fields::Fields;
+use crate::parse::fields::Fields;
 use crate::parse::line::Parsed;
 use crate::parse::time::{civil, days, days_in};
 use crate::record::Span;

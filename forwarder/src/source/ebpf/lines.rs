@@ -32,9 +32,8 @@ impl CapturedLines {
             Framed::Line { time_ns, flags, body } => {
                 self.counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
                 // A blank line is one that was written.
-                if self.kind == LineKind::Text || self.lines.put(origin, self.kind, body, time_ns, flags).is_none() {
-                    self.lines.output.push(origin, RecordMeta { flags, ..RecordMeta::line(time_ns, body) }, body);
-                }
+                let meta = RecordMeta { flags, ..RecordMeta::line(time_ns, body) };
+                self.lines.push(origin, self.kind, meta, body);
                 if let Some(report) = self.echoes.look(origin, body) {
                     self.notice(&report);
                 }

@@ -33,6 +33,7 @@ use crate::record::OriginHandle;
 use crate::ring::Ring;
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::source::framer::Framed;
+use crate::source::joiner::JoinOptions;
 use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
@@ -54,13 +55,15 @@ const STUCK_RECORD: Duration = Duration::from_millis(200);
 const RING_TURN: usize = 512 << 10;
 
 /// How captured bytes become records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReaderOptions {
     /// A line without its newline is handed on after this time without more bytes.
     pub idle_flush: Duration,
     pub limits: StreamLimits,
     /// What a line is taken for.
     pub parse: LineKind,
+    /// Which lines are joined.
+    pub join: Option<Arc<JoinOptions>>,
 }
 
 /// What capture has seen, since it was started.
@@ -160,9 +163,9 @@ pub fn start(
         next_ring: 0,
         hold_back,
         state: State {
+            lines: CapturedLines::new(ring, options.parse, Arc::clone(&counters)),
             options,
             clock: WallClock::now(),
-            lines: CapturedLines::new(ring, options.parse, Arc::clone(&counters)),
             streams: HashMap::new(),
             processes: HashMap::new(),
             to_watch: Vec::new(),

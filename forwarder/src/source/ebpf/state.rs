@@ -216,7 +216,7 @@ impl State {
     pub(super) fn new_stream(&self, key: PipeKey) -> Captured {
         Captured {
             key,
-            stream: Stream::new(self.options.limits, 0),
+            stream: Stream::joining(self.options.limits, 0, self.options.join.as_ref()),
             hole: None,
             backlog: None,
             ending: Ending::No,
@@ -405,10 +405,11 @@ impl State {
 
     /// Lines whose end does not come.
     pub(super) fn flush_idle(&mut self) {
-        let patience = i64::try_from(self.options.idle_flush.as_nanos()).unwrap_or(i64::MAX);
+        let idle = self.options.idle_flush;
         let lines = &mut self.lines;
-        for captured in self.streams.values_mut() {
-            if captured.stream.is_waiting() && self.emptied_ns - captured.stream.active_ns >= patience {
+        for captured in self.streams.values_mut().filter(|captured| captured.stream.is_waiting()) {
+            let patience = i64::try_from(captured.stream.patience(idle).as_nanos()).unwrap_or(i64::MAX);
+            if self.emptied_ns - captured.stream.active_ns >= patience {
                 captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
             }
         }
@@ -431,7 +432,8 @@ impl State {
         } else if has_backlog {
             backlog::INTERVAL
         } else {
-            self.options.idle_flush.min(ACCOUNT_INTERVAL)
+            let join = self.options.join.as_ref().map_or(ACCOUNT_INTERVAL, |options| options.timeout);
+            self.options.idle_flush.min(ACCOUNT_INTERVAL).min(join)
         }
     }
 

@@ -7,10 +7,13 @@
 //! Bounds: [`StreamLimits`]. Does no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::backlog::Pieces;
 use crate::record::{Flags, OriginHandle};
 use crate::source::framer::{Framed, Framer};
+use crate::source::joiner::JoinOptions;
 
 /// Writes of different threads to one pipe within this time may have been in the other order.
 const OVERLAP_WINDOW_NS: i64 = 50_000;
@@ -77,6 +80,11 @@ impl Stream {
         }
     }
 
+    /// One whose lines are joined, where there are options.
+    pub(super) fn joining(limits: StreamLimits, from: u64, options: Option<&Arc<JoinOptions>>) -> Self {
+        Self { framer: Framer::joining(limits.max_line, options), ..Self::new(limits, from) }
+    }
+
     pub fn is_named(&self) -> bool {
         self.origin.is_some()
     }
@@ -90,9 +98,14 @@ impl Stream {
         !self.ahead.is_empty()
     }
 
-    /// Whether part of a line, or the end of a gap, waits to be handed on.
+    /// Whether part of a line, the end of a gap, or lines that others may follow wait to be handed on.
     pub fn is_waiting(&self) -> bool {
         self.framer.is_waiting()
+    }
+
+    /// After how long without more that is to be flushed: `idle` where it is part of a line.
+    pub(super) fn patience(&self, idle: Duration) -> Duration {
+        self.framer.patience(idle)
     }
 
     /// A chunk at `offset`. One that is in order, the common case, is not copied.

@@ -84,7 +84,7 @@ impl State {
             answer => {
                 let start = next.start().unwrap_or(before.stream.delivered);
                 self.hand_on_the_rest(&mut before, start);
-                let stream = Stream::new(self.options.limits, start);
+                let stream = Stream::joining(self.options.limits, start, self.options.join.as_ref());
                 let mut fresh = Captured { stream, ..self.new_stream(before.key) };
                 let lines = &mut self.lines;
                 let mut out = |origin: &OriginHandle, framed: crate::source::framer::Framed<'_>| {

@@ -12,16 +12,16 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::container::{ContainerLines, Origins};
 use super::identity::{FileId, Fingerprint, MOST, born_ns, start_of};
-use super::lines::{put_lines, put_part};
+use super::lines::TextLines;
 use super::names;
 use super::position::Restart;
 use super::selection::{Format, Selection};
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
-use crate::source::output::Output;
+use crate::source::lines::Lines;
 
 /// Bytes that are read in one turn. Measured: 30 ns for 275 bytes up to 128 KiB, 118 ns from 256 KiB on, where the copy
 /// does not stay in the second-level cache; the smaller one leaves room there for the batch.
@@ -61,7 +61,7 @@ pub(super) struct Followed {
     pub(super) fingerprint: Fingerprint,
     /// Offset at which reading began at first.
     pub(super) start: u64,
-    lines: Lines,
+    content: Content,
     origin: OriginHandle,
     /// Everything before was put.
     offset: u64,
@@ -77,10 +77,10 @@ pub(super) struct Followed {
     pub(super) nameless: Option<Instant>,
 }
 
-enum Lines {
+enum Content {
     /// The format is not known yet.
     Unknown,
-    Text,
+    Text(TextLines),
     Container(Box<ContainerLines>),
 }
 
@@ -106,7 +106,7 @@ impl Followed {
             selection,
             fingerprint: Fingerprint::of(start),
             start: restart.offset,
-            lines: Lines::Unknown,
+            content: Content::Unknown,
             origin,
             offset: restart.from,
             scanned: restart.from,
@@ -151,10 +151,21 @@ impl Followed {
 
     /// Whether something that was read waits for more.
     pub(super) fn is_waiting(&self) -> bool {
-        match &self.lines {
-            Lines::Container(lines) => lines.is_waiting(),
-            _ => self.scanned > self.offset,
+        match &self.content {
+            Content::Container(content) => content.is_waiting(),
+            Content::Text(content) => self.scanned > self.offset || content.patience().is_some(),
+            Content::Unknown => self.scanned > self.offset,
         }
+    }
+
+    /// After how long without more that is to be flushed.
+    pub(super) fn patience(&self) -> Duration {
+        let joined = match &self.content {
+            Content::Container(content) => content.patience(),
+            Content::Text(content) if self.scanned == self.offset => content.patience(),
+            _ => None,
+        };
+        joined.unwrap_or(self.selection.idle_flush)
     }
 
     pub(super) fn is_named(&self) -> bool {
@@ -163,8 +174,8 @@ impl Followed {
 
     /// Lines that were none of the format since the last call.
     pub(super) fn take_unparsed(&mut self) -> u64 {
-        match &mut self.lines {
-            Lines::Container(lines) => std::mem::take(&mut lines.unparsed),
+        match &mut self.content {
+            Content::Container(content) => std::mem::take(&mut content.unparsed),
             _ => 0,
         }
     }
@@ -178,7 +189,7 @@ impl Followed {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn turn(&mut self, buffer: &mut Vec<u8>, time_ns: i64, output: &mut Output) -> io::Result<Outcome> {
+    pub(super) fn turn(&mut self, buffer: &mut Vec<u8>, time_ns: i64, lines: &mut Lines) -> io::Result<Outcome> {
         let length = self.file.metadata()?.size();
         let mut start = [0; MOST];
         let start = if length == 0 { &start[..0] } else { start_of(&self.file, &mut start)? };
@@ -208,7 +219,7 @@ impl Followed {
         if more {
             let len = read_at(&self.file, buffer, self.offset)?;
             read += len;
-            let used = self.put(&buffer[..len], time_ns, output) as u64;
+            let used = self.put(&buffer[..len], time_ns, lines) as u64;
             self.scanned = self.offset + len as u64;
             self.offset += used;
             turn = if len == buffer.len() { Turn::More } else { Turn::AtEnd };
@@ -234,21 +245,23 @@ impl Followed {
 
     /// Bytes after which the end of a line is not waited for.
     fn longest(&self) -> usize {
-        match &self.lines {
-            Lines::Container(lines) => lines.longest(),
+        match &self.content {
+            Content::Container(content) => content.longest(),
             _ => self.selection.max_line,
         }
     }
 
-    fn put(&mut self, data: &[u8], time_ns: i64, output: &mut Output) -> usize {
-        match &mut self.lines {
-            Lines::Container(lines) => lines.put_lines(data, self.offset, time_ns, output),
-            _ => put_lines(data, self.offset, self.selection.max_line, time_ns, &self.origin, output),
+    fn put(&mut self, data: &[u8], time_ns: i64, lines: &mut Lines) -> usize {
+        match &mut self.content {
+            Content::Container(content) => content.put_lines(data, self.offset, time_ns, lines),
+            Content::Text(content) => content.put_lines(data, self.offset, time_ns, lines),
+            // What was read first chose it.
+            Content::Unknown => 0,
         }
     }
 
     fn choose_format(&mut self, start: &[u8]) {
-        if !matches!(self.lines, Lines::Unknown) || start.is_empty() {
+        if !matches!(self.content, Content::Unknown) || start.is_empty() {
             return;
         }
         let format = match self.selection.format {
@@ -258,11 +271,11 @@ impl Followed {
             Format::Auto => Format::Cri,
             format => format,
         };
-        let (origins, max_line) = (origins(&self.path, &self.selection, &self.key), self.selection.max_line);
-        self.lines = match format {
-            Format::Cri => Lines::Container(Box::new(ContainerLines::cri(origins, max_line))),
-            Format::Docker => Lines::Container(Box::new(ContainerLines::docker(origins, max_line))),
-            Format::Text | Format::Auto => Lines::Text,
+        let (origins, selection) = (origins(&self.path, &self.selection, &self.key), &self.selection);
+        self.content = match format {
+            Format::Cri => Content::Container(Box::new(ContainerLines::cri(origins, selection))),
+            Format::Docker => Content::Container(Box::new(ContainerLines::docker(origins, selection))),
+            Format::Text | Format::Auto => Content::Text(TextLines::new(self.origin.clone(), selection)),
         };
     }
 
@@ -276,29 +289,32 @@ impl Followed {
         at_end: bool,
         buffer: &mut Vec<u8>,
         time_ns: i64,
-        output: &mut Output,
+        lines: &mut Lines,
     ) -> io::Result<()> {
         let rest = self.scanned - self.offset;
-        let puts_rest = rest > 0 && (at_end || !matches!(self.lines, Lines::Container(_)));
+        let puts_rest = rest > 0 && (at_end || !matches!(self.content, Content::Container(_)));
         if puts_rest {
             let wanted = usize::try_from(rest).unwrap_or(usize::MAX);
             reserve(buffer, wanted);
             let len = read_at(&self.file, &mut buffer[..wanted], self.offset)?;
             let (start, end) = (self.offset, self.offset + len as u64);
-            match &mut self.lines {
-                Lines::Container(lines) => lines.put_line(&buffer[..len], start, end, time_ns, output),
-                _ => put_part(&buffer[..len], end, time_ns, &self.origin, output),
+            match &mut self.content {
+                Content::Container(content) => content.put_line(&buffer[..len], start, end, time_ns, lines),
+                Content::Text(content) => content.put_part(&buffer[..len], end, time_ns, lines),
+                Content::Unknown => {}
             }
             (self.offset, self.scanned) = (end, end);
         }
-        self.flush_parts(output);
+        self.flush_parts(lines);
         Ok(())
     }
 
-    /// Puts the parts of joined lines that wait.
-    pub(super) fn flush_parts(&mut self, output: &mut Output) {
-        if let Lines::Container(lines) = &mut self.lines {
-            lines.flush(self.offset, output);
+    /// Puts the parts of joined lines that wait, and lines that wait for others.
+    pub(super) fn flush_parts(&mut self, lines: &mut Lines) {
+        match &mut self.content {
+            Content::Container(content) => content.flush(self.offset, lines),
+            Content::Text(content) => content.flush(lines),
+            Content::Unknown => {}
         }
     }
 
@@ -306,7 +322,7 @@ impl Followed {
     pub(super) fn begin_anew(&mut self, key: String) {
         self.origin = origins(&self.path, &self.selection, &key).unknown;
         self.key = key;
-        self.lines = Lines::Unknown;
+        self.content = Content::Unknown;
         self.fingerprint = Fingerprint::of(&[]);
         (self.start, self.offset, self.scanned, self.length) = (0, 0, 0, 0);
     }

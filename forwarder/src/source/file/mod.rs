@@ -19,6 +19,7 @@ mod container;
 mod follow;
 pub mod glob;
 mod identity;
+mod join;
 mod known;
 mod lines;
 mod names;

@@ -25,7 +25,7 @@ use crate::record::Lost;
 use crate::ring::Ring;
 use crate::source::clock::realtime_ns;
 use crate::source::descriptors;
-use crate::source::output::Output;
+use crate::source::lines::Lines;
 use crate::state::StateDir;
 
 /// Turns between two looks at what has happened.
@@ -127,7 +127,7 @@ pub fn start(options: FilesOptions, ring: Arc<Ring>) -> Result<FilesHandle, File
 
 struct Reader {
     ring: Arc<Ring>,
-    output: Output,
+    lines: Lines,
     tree: Tree,
     known: KnownFiles,
     files: HashMap<u64, Followed>,
@@ -153,7 +153,7 @@ impl Reader {
     fn new(options: FilesOptions, ring: Arc<Ring>, counters: Arc<FileCounters>) -> io::Result<Self> {
         let selections = options.selections.into_iter().map(Rc::new).collect();
         Ok(Self {
-            output: Output::new(Arc::clone(&ring)),
+            lines: Lines::new(Arc::clone(&ring)),
             ring,
             tree: Tree::new(Watcher::new()?, selections),
             known: KnownFiles::new(options.state, options.destinations),
@@ -191,7 +191,7 @@ impl Reader {
                 }
                 continue;
             }
-            self.output.seal();
+            self.lines.output.seal();
             let next = self.deadlines.first().map(|(deadline, _)| *deadline);
             let next = next.into_iter().chain(self.next_retry).min();
             tokio::select! {
@@ -201,7 +201,7 @@ impl Reader {
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             }
         }
-        self.output.seal();
+        self.lines.output.seal();
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Reader {
         let Some(file) = self.files.get_mut(&number) else { return };
         file.queued = false;
         let now_ns = realtime_ns();
-        let outcome = match file.turn(&mut self.buffer, now_ns, &mut self.output) {
+        let outcome = match file.turn(&mut self.buffer, now_ns, &mut self.lines) {
             Ok(outcome) => outcome,
             Err(error) => {
                 if self.said.insert(file.path.clone()) {
@@ -268,10 +268,10 @@ impl Reader {
             return self.set_deadline(number, now + NAMELESS_LOOK);
         }
         if file.is_waiting() {
-            let idle_flush = file.selection.idle_flush;
+            let patience = file.patience();
             // Counted from when the last of it came.
             if has_read || file.deadline.is_none() {
-                self.set_deadline(number, now + idle_flush);
+                self.set_deadline(number, now + patience);
             }
         }
     }
@@ -298,7 +298,7 @@ impl Reader {
             if file.nameless.is_some() {
                 self.make_ready(number);
             } else if !file.queued
-                && let Err(error) = file.flush(false, &mut self.buffer, realtime_ns(), &mut self.output)
+                && let Err(error) = file.flush(false, &mut self.buffer, realtime_ns(), &mut self.lines)
             {
                 tracing::debug!("{}: {error}", file.path.display());
             }
@@ -323,13 +323,13 @@ impl Reader {
             None => return,
         };
         let Some(file) = self.files.get_mut(&number) else { return };
-        file.flush_parts(&mut self.output);
+        file.flush_parts(&mut self.lines);
         self.counters.truncated.add(1);
         let now_ns = realtime_ns();
         if lost > 0 {
             self.counters.lost_bytes.add(lost);
             let place = format!("when {} was truncated", file.path.display());
-            self.output.push_loss(file.origin(), Lost::Bytes(lost), &place, now_ns, now_ns);
+            self.lines.output.push_loss(file.origin(), Lost::Bytes(lost), &place, now_ns, now_ns);
         }
         let offset = file.offset();
         let old = std::mem::take(&mut file.key);
@@ -344,7 +344,7 @@ impl Reader {
     fn close(&mut self, number: u64) {
         self.clear_deadline(number);
         let Some(mut file) = self.files.remove(&number) else { return };
-        if let Err(error) = file.flush(true, &mut self.buffer, realtime_ns(), &mut self.output) {
+        if let Err(error) = file.flush(true, &mut self.buffer, realtime_ns(), &mut self.lines) {
             tracing::debug!("{}: {error}", file.path.display());
         }
         self.by_id.remove(&file.id);

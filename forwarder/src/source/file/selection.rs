@@ -1,9 +1,12 @@
 //! Which files are read, and how: what the configuration asks for.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::glob::Glob;
+use crate::parse::line::LineKind;
+use crate::source::joiner::JoinOptions;
 
 /// How a file's lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub enum ReadFrom {
 }
 
 /// Files and how to read them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Selection {
     pub include: Vec<Glob>,
     pub exclude: Vec<Glob>,
@@ -35,6 +38,10 @@ pub struct Selection {
     pub ignore_older: Option<Duration>,
     /// Name of the origin, instead of the path or the container's name.
     pub name: Option<String>,
+    /// What a line is taken for, without what the format puts around it.
+    pub kind: LineKind,
+    /// Which lines are joined.
+    pub join: Option<Arc<JoinOptions>>,
     /// Longer lines are put in parts.
     pub max_line: usize,
     /// What waits for more is put as a part after this time without any.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::selection::ReadFrom;
+use crate::parse::line::LineKind;
 use crate::source::file::tree::{Tree, look};
 use crate::source::file::watch::{Change, Watcher};
 use crate::source::file::{FileId, Format, Glob, Selection};
@@ -36,6 +37,8 @@ impl Folders {
             PLACES.map(|place| Glob::parse(&format!("{name}/{place}"))).into_iter().filter_map(Result::ok)
         };
         let selection = Selection {
+            kind: LineKind::Text,
+            join: None,
             include: folders.iter().flat_map(globs).collect(),
             exclude: Vec::new(),
             format: Format::Text,

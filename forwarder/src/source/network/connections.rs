@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::frames::Frames;
 use super::intake::{Intake, READ_BYTES};
@@ -108,7 +108,17 @@ async fn connection(stream: Stream, listener: &Listener, intake: &Intake, mut st
 /// Reads to the end of the connection.
 async fn read_all(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
     loop {
-        stream.readable().await?;
+        match frames.patience() {
+            None => stream.readable().await?,
+            Some(patience) => match timeout(patience, stream.readable()).await {
+                Ok(ready) => ready?,
+                Err(_) => {
+                    intake.end(listener, frames);
+                    intake.seal_soon();
+                    continue;
+                }
+            },
+        }
         if !intake.ring.has_room() {
             intake.seal_soon();
             intake.ring.room().await;

@@ -1,5 +1,7 @@
 //! How what comes by a connection is cut into records.
 
+use std::time::Duration;
+
 use super::Listener;
 use crate::parse::line::Process;
 use crate::record::Flags;
@@ -24,7 +26,7 @@ impl Frames {
         let framer = if listener.options.kind.has_header() {
             Kind::Syslog(SyslogFramer::new(max_line))
         } else {
-            Kind::Lines(Framer::new(max_line))
+            Kind::Lines(Framer::joining(max_line, listener.options.join.as_ref()))
         };
         Self { framer, process }
     }
@@ -49,6 +51,15 @@ impl Frames {
         match &self.framer {
             Kind::Lines(framer) => framer.is_waiting(),
             Kind::Syslog(framer) => framer.is_waiting(),
+        }
+    }
+
+    /// After how long without more lines that wait for others go on by themselves; `None` where none do, and the rest of
+    /// a line may take as long as its connection.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match &self.framer {
+            Kind::Lines(framer) => Some(framer.patience(Duration::MAX)).filter(|patience| *patience < Duration::MAX),
+            Kind::Syslog(_) => None,
         }
     }
 

@@ -100,7 +100,7 @@ impl Intake {
         Ok(len)
     }
 
-    /// Takes what a connection that has ended left unfinished.
+    /// Takes what is unfinished: the connection has ended, or nothing has followed for long.
     pub(super) fn end(&self, listener: &Listener, frames: &mut Frames) {
         let mut tally = Tally::default();
         self.unfinished.set(self.unfinished.get() - frames.waiting_bytes());

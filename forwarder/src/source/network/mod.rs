@@ -50,6 +50,7 @@ use crate::io::{IoError, IoMode, Readable};
 use crate::parse::line::LineKind;
 use crate::record::{Origin, OriginHandle, OriginKind};
 use crate::ring::Ring;
+use crate::source::joiner::JoinOptions;
 
 /// How long what has come by then is read at a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub struct ListenOptions {
     /// `talos-service` of what does not say it.
     pub name: String,
     pub kind: LineKind,
+    /// TCP: which lines are joined.
+    pub join: Option<Arc<JoinOptions>>,
     /// Longer lines are handed on in parts.
     pub max_line: usize,
     /// Of connections; others wait.

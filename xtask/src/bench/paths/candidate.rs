@@ -252,6 +252,10 @@ impl Candidate {
     /// Debian's packages, unpacked and not installed: two syslog daemons don't go together there.
     fn look_in(&self, folder: &Path, command: &mut Command) -> Result<()> {
         let own = folder.join("usr/lib").join(self.kind.name);
+        if !own.is_dir() {
+            // One that was built has everything in it.
+            return Ok(());
+        }
         let libraries =
             [own.clone(), folder.join("usr/lib/x86_64-linux-gnu"), folder.join("usr/lib/aarch64-linux-gnu")];
         command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries)?);

@@ -1,4 +1,4 @@
-//! Times of messages.
+//! Times of messages of syslog, and of klog.
 //!
 //! `Nov 21 20:00:00` (also with a year behind the day, and parts of a second; routers whose clock is not set put a `*` or
 //! a `.` before it), and ISO 8601 as RFC 5424 has it, also without a zone or without the zone's colon. Second 60 is the
@@ -103,14 +103,26 @@ fn bsd(text: &[u8], now_ns: i64) -> Option<(Option<Stamp>, usize)> {
     let of_day = input.time_of_day()?;
     let stamp = match year {
         Some(year) => of_day.on(year, month, day, None),
-        None => {
-            let latest = now_ns.div_euclid(NANOS) + AHEAD;
-            let (year, ..) = civil(latest.div_euclid(DAY));
-            let in_year = |year| of_day.on(year, month, day, None).filter(|stamp| stamp.seconds <= latest);
-            in_year(year).or_else(|| in_year(year - 1))
-        }
+        None => of_day.near(month, day, now_ns),
     };
     Some((stamp, input.at))
+}
+
+/// `0102 15:04:05.678901`, and how long it is; no time where it is none that can be.
+pub(super) fn klog(text: &[u8], now_ns: i64) -> Option<(Option<Stamp>, usize)> {
+    let mut input = Input { text, at: 0 };
+    let month = input.digits(2)?;
+    let day = input.digits(2)?;
+    input.byte(b' ')?;
+    let of_day = input.time_of_day()?;
+    Some((of_day.near(month, day, now_ns), input.at))
+}
+
+/// The year that puts a date before `now_ns`, or at most a month after.
+pub(super) fn year_of(month: i64, day: i64, now_ns: i64) -> i64 {
+    let latest = now_ns.div_euclid(NANOS) + AHEAD;
+    let (year, ..) = civil(latest.div_euclid(DAY));
+    year - i64::from(days(year, month, day) * DAY > latest)
 }
 
 #[derive(Clone, Copy)]
@@ -122,6 +134,14 @@ struct TimeOfDay {
 }
 
 impl TimeOfDay {
+    /// In the year that puts it before now, or at most a month after.
+    fn near(self, month: i64, day: i64, now_ns: i64) -> Option<Stamp> {
+        let latest = now_ns.div_euclid(NANOS) + AHEAD;
+        let (year, ..) = civil(latest.div_euclid(DAY));
+        let in_year = |year| self.on(year, month, day, None).filter(|stamp| stamp.seconds <= latest);
+        in_year(year).or_else(|| in_year(year - 1))
+    }
+
     fn on(self, year: i64, month: i64, day: i64, offset: Option<i64>) -> Option<Stamp> {
         let Self { hour, minute, second, nanos } = self;
         let is_date = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);

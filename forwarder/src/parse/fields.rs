@@ -1,4 +1,4 @@
-//! The fields of a message: parts of its line, and what is written beside it.
+//! The fields of a line: parts of it, and what is written beside it.
 
 use crate::parse::json::{Members, put_valid, sort_prefix};
 use crate::parse::pairs::join_equal;
