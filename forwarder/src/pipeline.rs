@@ -30,12 +30,14 @@ use crate::io::fd_store::FdStore;
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
+use crate::record::OriginId;
 use crate::ring::spill::{Spill, SpillOptions};
-use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits, Selection};
+use crate::ring::{Entrance, Overflow, ReaderOptions, Ring, RingLimits, Selection, Wanted};
+use crate::shape::{self, Shaping};
 use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
-use crate::view::EntryFormat;
 use crate::view::query::QueryOptions;
+use crate::view::{EntryFormat, Stages};
 use captured::CapturedUntil;
 use memlogd::{Memlogd, MemlogdOptions, held_socket};
 use sources::Sources;
@@ -75,6 +77,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut signals = Signals::catch()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
+    if state.as_ref().is_some_and(|state| reroute(state, &config)) {
+        tracing::warn!("routes have changed: what some destination had not got by the old ones is read again, for all");
+    }
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
     let spills = Spills::open(&config)?;
     // After a kill the state may be older than what is spilled: a sequence is never used twice.
@@ -83,11 +88,19 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         Some(folder) => ring_file::open(folder, limits, first_sequence, &config, state.as_ref())?,
         None => Ring::new(limits, first_sequence),
     };
+    if let Some(routes) = &config.routes {
+        ring.route_earlier(shape::router(routes));
+    }
+    let shaping = Shaping::start(&config.process, config.routes.as_ref()).context("records can't be shaped")?;
+    if let Some(shaping) = &shaping {
+        ring.set_entrance(Arc::clone(shaping) as Arc<dyn Entrance>);
+    }
     let counters = Arc::new(Counters::default());
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
     ring.settle();
     let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
-    let viewing = Viewing::start(config.view.as_ref(), &ring)?;
+    let stages = stages(&config, shaping.as_deref());
+    let viewing = Viewing::start(config.view.as_ref(), &ring, stages)?;
     let sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
@@ -101,6 +114,10 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         Some(reports) => reports,
         None => {
             let clients = sources.stop(checkpoints.state.as_ref());
+            if let Some(shaping) = &shaping {
+                shaping.stop();
+                tracing::info!("process: {}", shaping.counters());
+            }
             // Who follows comes again when it is sent away: that must not be to this run.
             viewing.close();
             ring.close();
@@ -291,9 +308,11 @@ impl Destinations {
         };
         let (stop, signal) = stop_channel();
         let mut tasks = Vec::new();
-        for destination in &config.destinations {
+        for (number, destination) in config.destinations.iter().enumerate() {
             let state = state.filter(|_| config.resumes(destination));
-            let cursor = ring.reader(reader_options(destination, spills.of.remove(&destination.name), state));
+            let mut options = reader_options(destination, spills.of.remove(&destination.name), state);
+            options.target = config.routes.as_ref().map(|_| 1 << number);
+            let cursor = ring.reader(options);
             tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
         }
         let (done, reports) = oneshot::channel();
@@ -396,11 +415,7 @@ impl Spills {
 
 fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: Option<&StateDir>) -> ReaderOptions {
     let mut options = ReaderOptions::new(&destination.name);
-    options.selection = match destination.records {
-        RecordsChoice::All => Selection::All,
-        RecordsChoice::Kernel => Selection::Kernel,
-        RecordsChoice::Services => Selection::Services,
-    };
+    options.selection = selection(destination);
     // Who passes over files and what is sent must not have them run away from those that want them.
     options.sets_pace = options.selection != Selection::Kernel;
     options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
@@ -413,6 +428,34 @@ fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: 
         options.on_position = Some(Box::new(move |position| state.set_ring_position(&name, position)));
     }
     options
+}
+
+fn selection(destination: &DestinationConfig) -> Selection {
+    match destination.records {
+        RecordsChoice::All => Selection::All,
+        RecordsChoice::Kernel => Selection::Kernel,
+        RecordsChoice::Services => Selection::Services,
+    }
+}
+
+/// Tells the state how records are routed; whether some are read again for that.
+fn reroute(state: &StateDir, config: &ResolvedConfig) -> bool {
+    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    // Bits in the routes are numbers of these.
+    let routing = config.routes.as_ref().map(|routes| OriginId::of_text(format!("{names:?} {routes:?}").as_bytes()));
+    state.set_routing(&routing.map(|id| format!("{:016x}", id.0)).unwrap_or_default(), &names)
+}
+
+/// Where `ringward tap` may look.
+fn stages(config: &ResolvedConfig, shaping: Option<&Shaping>) -> Stages {
+    let wanted = |(number, destination): (usize, &DestinationConfig)| {
+        let bits = if config.routes.is_some() { 1 << number } else { u64::MAX };
+        (destination.name.clone(), Wanted { selection: selection(destination), bits })
+    };
+    Stages {
+        tap: shaping.map(Shaping::tap),
+        destinations: config.destinations.iter().enumerate().map(wanted).collect(),
+    }
 }
 
 fn destination_config(config: &DestinationConfig) -> destination::DestinationConfig {

@@ -232,7 +232,7 @@ fn docker_that_floods() {
     std::fs::write(&configuration, "capture: { ring_bytes: 256KiB, hold: 64KiB }\n").unwrap();
     let receiver = Receiver::tcp().unwrap();
     let configuration = configuration.display().to_string();
-    let arguments = ["--config", &configuration, "--to", &receiver.url(), "--no-kernel"];
+    let arguments = ["--config", &configuration, "--to", &receiver.url(), "--no-kernel", "--log-level", "debug"];
     let mut ringward = Ringward::start(&arguments);
     for _ in 0..2 {
         printing.wait_for(printing.logged() + 20_000);

@@ -55,7 +55,8 @@ fn capture_with(ring_bytes: usize, names: Box<dyn Names>) -> (ReaderHandle, Curs
     let ring = Ring::new(RingLimits { bytes: 1 << 30, records: u64::MAX }, 1);
     let cursor = ring.reader(RingReader::new("test"));
     let limits = StreamLimits { max_line: 4 << 20, hold: 64 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None };
+    let options =
+        ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None, resumes: false };
     let handle = start(capture, options, ring, names, None).expect("threads can be started");
     handle.confirm();
     (handle, cursor)

@@ -61,10 +61,18 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
     if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
+    if !config.process.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold("shapes records by"))?;
+        for step in &config.process {
+            let some = if step.when.is_some() { ", for some of them" } else { "" };
+            writeln!(out, "  {}{some}", step.name)?;
+        }
+    }
     writeln!(out)?;
     writeln!(out, "{}", paint.bold("sends to"))?;
     for destination in &config.destinations {
-        describe(destination, verbose, &mut out)?;
+        describe(destination, config.routes.is_some(), verbose, &mut out)?;
     }
     if verbose {
         writeln!(out)?;
@@ -120,7 +128,7 @@ fn describe_journal(journal: &JournalConfig, verbose: bool, out: &mut String) ->
     Ok(())
 }
 
-fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+fn describe(destination: &DestinationConfig, is_routed: bool, verbose: bool, out: &mut String) -> std::fmt::Result {
     write!(out, "  {}", destination.endpoint)?;
     if destination.name != destination.endpoint.to_string() {
         write!(out, " ({})", destination.name)?;
@@ -130,6 +138,9 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
         RecordsChoice::All => {}
         RecordsChoice::Kernel => write!(out, ", only the kernel's records")?,
         RecordsChoice::Services => write!(out, ", all but the kernel's records")?,
+    }
+    if is_routed {
+        write!(out, ", what is routed there")?;
     }
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -171,6 +182,9 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         journal: _,
         listen: _,
         destinations: _,
+        process: _,
+        routes: _,
+        tests: _,
     } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };

@@ -20,6 +20,7 @@ mod logwrite;
 mod memlogd;
 mod paint;
 mod run;
+mod test;
 mod view;
 
 use std::process::ExitCode;
@@ -91,11 +92,13 @@ pub fn main() -> ExitCode {
         Command::Check(check) => {
             with_config(&check.configured, |loaded, paint| check::check(&loaded, check.verbose, paint))
         }
+        Command::Test(tested) => with_config(&tested.configured(), |loaded, paint| test::test(&loaded, paint)),
         Command::Doctor(doctor) => {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
         Command::Encode(arguments) => encode(&arguments),
         Command::Logs(logs) => view::logs(logs),
+        Command::Tap(tap) => view::tap(tap),
         Command::Dmesg(dmesg) => view::dmesg(dmesg),
         Command::Services(services) => view::services(&services),
         Command::Containers(containers) => view::containers(&containers),

@@ -15,6 +15,7 @@ use super::journal::{FieldName, Match};
 use super::multiline::Multiline;
 use super::pattern::{Pattern, TimeText};
 use super::record_limit::RecordLimit;
+use super::shaping::raw::{Case, Route, Step};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit};
 use crate::source::container::NamePattern;
@@ -70,6 +71,16 @@ document! {
         /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
         /// is down or slow never delays or loses anything for another.
         destinations: Vec<Located<Destination>> => "one: `stdout:`",
+
+        /// What is done to records before they go into the ring, one step after the other: see `docs/shaping.md`.
+        process: Vec<Located<Step>> => "none",
+
+        /// Which destinations records go to. The first route whose condition holds counts; a record for which none does
+        /// goes to the destinations that no route names. Without routes, each destination gets everything.
+        routes: Vec<Located<Route>> => "none",
+
+        /// Cases that `ringward test` runs: what goes in, and what must come out. `run` does nothing with them.
+        tests: Vec<Located<Case>> => "none",
     }
 }
 

@@ -13,6 +13,8 @@ use super::raw::{
     CaptureFrom, CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice,
     JournalNames, ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
+use super::shaping::CaseConfig;
+use crate::shape::spec;
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
@@ -38,6 +40,11 @@ pub struct ResolvedConfig {
     pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
     pub destinations: Vec<DestinationConfig>,
+    /// In the order in which they are run.
+    pub process: Vec<spec::Step>,
+    /// Bits are the numbers of `destinations`. `None` where all records go everywhere.
+    pub routes: Option<spec::Routes>,
+    pub tests: Vec<CaseConfig>,
 }
 
 impl ResolvedConfig {

@@ -227,9 +227,10 @@ impl Sources {
         let limits = StreamLimits { max_line: config.max_line, hold: config.hold_bytes, ahead: config.hold_bytes };
         let (parse, join) =
             (captured_kind(config.parse, config.pattern.as_ref()), config.multiline.as_ref().map(joining));
-        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse, join };
-        let proc = Proc::new("/proc");
         let fill = config.from == CaptureFrom::Auto;
+        let resumes = fill && config.backlog && state.is_some();
+        let options = ReaderOptions { idle_flush: config.idle_flush, limits, parse, join, resumes };
+        let proc = Proc::new("/proc");
         let names = Box::new(ContainerNames::new(proc.clone(), config.exclude.clone(), fill));
         let (console, texts) = crossbeam::channel::unbounded();
         let handle = reader::start(capture, options, Arc::clone(ring), names, has_console.then_some(console))?;
@@ -323,8 +324,8 @@ impl Sources {
 /// Which lines are joined.
 fn joining(config: &MultilineConfig) -> Arc<JoinOptions> {
     let grouping = match &config.grouping {
-        GroupingConfig::Start(pattern) => Grouping::Start(pattern.compiled()),
-        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.compiled()),
+        GroupingConfig::Start(pattern) => Grouping::Start(pattern.regex().clone()),
+        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.regex().clone()),
         GroupingConfig::Traces(choice) => Grouping::traces(match choice {
             TraceChoice::All => &Language::ALL,
             TraceChoice::Go => &[Language::Go],
@@ -355,7 +356,7 @@ fn captured_kind(parse: CaptureParse, pattern: Option<&LinesConfig>) -> LineKind
 /// Lines as the configuration describes them. It holds until the program ends, and so does what is made of it.
 fn described(lines: Option<&LinesConfig>) -> LineKind {
     let Some(lines) = lines else { return LineKind::Text };
-    let pattern = LinePattern::new(lines.pattern.compiled(), lines.time.clone());
+    let pattern = LinePattern::new(lines.pattern.regex().clone(), lines.time.clone());
     LineKind::Pattern(Box::leak(Box::new(pattern)))
 }
 

@@ -7,7 +7,7 @@ use super::loss::Loss;
 use super::passed::Passed;
 use super::resume::{Resume, without_first};
 use super::times::corrected;
-use super::{Checkpoint, Entry, Fetched, Overflow, Reader, Ring, Selection};
+use super::{Checkpoint, Entry, Fetched, Overflow, Reader, Ring, Selection, Targets, Wanted};
 use crate::record::Batch;
 
 /// Where a reader starts.
@@ -31,6 +31,8 @@ pub struct ReaderOptions {
     pub name: String,
     pub start: Start,
     pub selection: Selection,
+    /// Its bit, where records are routed to it.
+    pub target: Option<u64>,
     pub overflow: Option<Arc<dyn Overflow>>,
     /// What this reader acknowledged in an earlier run: those records are not given again.
     pub resume: Checkpoint,
@@ -50,6 +52,7 @@ impl ReaderOptions {
             name: name.into(),
             start: Start::Oldest,
             selection: Selection::All,
+            target: None,
             overflow: None,
             resume: Checkpoint::new(),
             on_checkpoint: None,
@@ -106,7 +109,7 @@ pub struct Cursor {
     skip: Option<(u64, u64)>,
     /// Whose records the ring's positions count.
     ring_id: Option<u64>,
-    selection: Selection,
+    wanted: Wanted,
     resume: Resume,
     passed: Passed,
     /// Batches below this were given or passed over, and those below the next are acknowledged.
@@ -118,9 +121,9 @@ pub struct Cursor {
 
 /// What comes next, of [`Cursor::take`].
 enum Taken {
-    /// And by how much the times of its kernel records are to be moved.
-    Batch(BatchRef, i64),
-    /// Of the overflow.
+    /// For whom its records are, and by how much the times of the kernel's among them are to be moved.
+    Batch(BatchRef, Targets, i64),
+    /// Of the overflow: all of it is what this reader wants.
     Stored(BatchRef, i64),
     /// What this reader has lost.
     Report(BatchRef),
@@ -140,6 +143,7 @@ impl Ring {
             (Start::Oldest, None) if options.overflow.is_some() => (0, 0),
             (Start::Oldest, None) => (state.first_sequence(), state.records.saturating_sub(self.limits.records)),
         };
+        let wanted = Wanted { selection: options.selection, bits: options.target.unwrap_or(u64::MAX) };
         let first_records = state.records_before(0);
         // Who begins at the oldest, or has a spill, has missed nothing before it.
         let known = position.filter(|_| options.overflow.is_none()).map_or(first_records, |position| position.records);
@@ -155,7 +159,7 @@ impl Ring {
             done_before: skip.filter(|_| position.is_some()),
             overflow: options.overflow.clone(),
             loss,
-            selection: options.selection,
+            wanted,
             sets_pace: options.sets_pace,
         };
         state.readers.insert(id, reader);
@@ -175,7 +179,7 @@ impl Ring {
             run_start: state.run_start,
             skip,
             ring_id: state.id,
-            selection: options.selection,
+            wanted,
             resume: Resume::new(options.resume),
             passed: Passed::default(),
             given_below: next_sequence,
@@ -212,16 +216,16 @@ impl Cursor {
         loop {
             let taken = self.take()?;
             self.ring.taken.notify_waiters();
-            let (found, is_stored) = match taken {
-                Taken::Batch(found, by_ns) => (self.corrected(found, by_ns), false),
-                Taken::Stored(found, by_ns) => (self.corrected(found, by_ns), true),
+            let (found, targets, is_stored) = match taken {
+                Taken::Batch(found, targets, by_ns) => (self.corrected(found, by_ns), targets, false),
+                Taken::Stored(found, by_ns) => (self.corrected(found, by_ns), Targets::All, true),
                 Taken::Report(report) => {
                     self.given_below = self.given_below.max(report.sequence + 1);
                     return Some(report);
                 }
             };
             let before = self.given_below;
-            let (given, whole) = self.part(&found, is_stored);
+            let (given, whole) = self.part(&found, targets, is_stored);
             let is_whole = given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &found.batch));
             if given.is_some() {
                 self.given_below = found.sequence + 1;
@@ -247,33 +251,38 @@ impl Cursor {
 
     /// The part of a batch that this reader is to be given, if any; and the records of all of it, where the part goes up to
     /// its end.
-    fn part(&mut self, found: &BatchRef, is_stored: bool) -> (Option<Arc<Batch>>, Option<u32>) {
-        let mut batch = Arc::clone(&found.batch);
+    fn part(&mut self, found: &BatchRef, targets: Targets, is_stored: bool) -> (Option<Arc<Batch>>, Option<u32>) {
+        let of_earlier_run = found.sequence < self.run_start;
+        if of_earlier_run {
+            self.resume.note(&found.batch);
+        }
+        let (mut batch, mut targets) = (Arc::clone(&found.batch), targets);
         if let Some((sequence, skip)) = self.skip.take_if(|(sequence, _)| *sequence <= found.sequence)
             && sequence == found.sequence
         {
-            batch = Arc::new(without_first(&batch, skip));
+            (batch, targets) = (Arc::new(without_first(&batch, skip)), targets.after(skip));
         }
         let end = Arc::clone(&batch);
-        let of_earlier_run = found.sequence < self.run_start;
+        // By the numbers of the records, before any of them is left out.
+        let Some(mut batch) = self.wanted.routed(&batch, &targets) else { return (None, None) };
         let unseen = match (of_earlier_run, is_stored) {
             (true, true) => None,
             (true, false) => self.resume.unacknowledged(&batch),
             (false, _) => self.resume.unseen(&batch),
         };
-        if of_earlier_run {
-            self.resume.note(&found.batch);
-        }
         if let Some(unseen) = unseen {
             batch = Arc::new(unseen);
         }
         if batch.is_empty() {
             return (None, None);
         }
-        let part =
-            if of_earlier_run && is_stored { self.selection.of_earlier(&batch) } else { self.selection.of(&batch) };
+        let part = if of_earlier_run && is_stored {
+            self.wanted.of_earlier(&batch)
+        } else {
+            self.wanted.of(&batch, &Targets::All)
+        };
         // What was selected and stored is a batch of its own.
-        let is_of_ring = !is_stored || self.selection == Selection::All;
+        let is_of_ring = !is_stored || self.wanted == Wanted::from(Selection::All);
         let is_end = is_of_ring && part.as_ref().is_some_and(|part| Arc::ptr_eq(part, &end));
         (part, is_end.then(|| found.batch.record_count()))
     }
@@ -328,8 +337,9 @@ impl Cursor {
         }
     }
 
-    pub fn selection(&self) -> Selection {
-        self.selection
+    /// What of the ring this reader gets.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
     }
 
     /// How much this reader has not read yet; what waits in the overflow is not counted.
@@ -337,7 +347,7 @@ impl Cursor {
         let state = self.ring.lock();
         let next = state.readers[&self.id].next_sequence;
         let behind = state.batches.iter().rev().take_while(|entry| entry.sequence >= next);
-        behind.fold(Lag::default(), |lag, entry| match self.selection.count(&entry.batch) {
+        behind.fold(Lag::default(), |lag, entry| match self.wanted.count(&entry.batch, &entry.targets) {
             0 => lag,
             records => Lag { records: lag.records + u64::from(records), bytes: lag.bytes + entry.batch.capacity() },
         })
@@ -367,7 +377,7 @@ impl Cursor {
             let all_kept = in_files && loss.is_empty() && entries.clone().all(|entry| entry.is_kept);
             let is_needed = |entry: &&Entry| !all_kept && (self.overflow.is_some() || !(in_files && entry.is_kept));
             let wanted = entries.filter(is_needed).filter_map(|entry| {
-                let batch = self.selection.of(&entry.batch)?;
+                let batch = self.wanted.of(&entry.batch, &entry.targets)?;
                 let batch = corrected(batch, state.corrections.of(entry.sequence));
                 Some((entry.sequence, batch, entry.sequence < next))
             });
@@ -436,11 +446,11 @@ impl Cursor {
 impl super::State {
     fn advance(&mut self, id: u64) -> Option<Taken> {
         let next = self.readers[&id].next_sequence;
-        let found = self.batch_from(next)?;
+        let (found, targets) = self.batch_from(next)?;
         let reader = self.readers.get_mut(&id).expect("looked up above");
         reader.next_sequence = found.sequence + 1;
         let by_ns = self.corrections.of(found.sequence);
-        Some(Taken::Batch(found, by_ns))
+        Some(Taken::Batch(found, targets, by_ns))
     }
 }
 

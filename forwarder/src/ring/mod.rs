@@ -13,6 +13,7 @@
 //! Limits: bytes (as the batches occupy memory) and records, both of [`RingLimits`]; one batch always fits.
 
 mod cursor;
+mod door;
 mod entry;
 pub mod file;
 mod folder;
@@ -22,12 +23,13 @@ mod resume;
 mod room;
 mod selection;
 pub mod spill;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod times;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -36,8 +38,12 @@ use crate::record::Batch;
 use file::{Gap, Recovered, RingFile};
 
 pub use cursor::{BatchRef, Cursor, Lag, Persisted, ReaderOptions, Start};
+pub use door::{Door, Entrance};
 pub use loss::Loss;
-pub use selection::Selection;
+pub use selection::{Selection, Wanted};
+pub use targets::{MOST_TARGETS, Targets};
+
+use targets::records_of;
 
 /// Position per source key: what a destination has acknowledged.
 pub type Checkpoint = BTreeMap<String, u64>;
@@ -99,6 +105,8 @@ pub struct Ring {
     taken: Notify,
     /// Taken before the state, by those who append.
     file: Option<Mutex<RingFile>>,
+    /// What stands before it.
+    entrance: OnceLock<Arc<dyn Entrance>>,
 }
 
 struct State {
@@ -125,9 +133,10 @@ struct State {
 struct Entry {
     sequence: u64,
     batch: Arc<Batch>,
+    targets: Targets,
     /// Of the ring's life.
     records_before: u64,
-    /// Whether the ring's files have it.
+    /// Whether the ring's files have it, or need not.
     is_kept: bool,
 }
 
@@ -146,7 +155,7 @@ struct Reader {
     done_before: Option<(u64, u64)>,
     overflow: Option<Arc<dyn Overflow>>,
     loss: Loss,
-    selection: Selection,
+    wanted: Wanted,
     sets_pace: bool,
 }
 
@@ -186,7 +195,7 @@ impl Ring {
         for (sequence, records_before, batch) in recovered.batches {
             state.bytes += batch.capacity();
             state.records += u64::from(batch.record_count());
-            state.batches.push_back(Entry { sequence, batch, records_before, is_kept: true });
+            state.batches.push_back(Entry { sequence, batch, targets: Targets::All, records_before, is_kept: true });
         }
         state.id = Some(file.id());
         state.gaps = recovered.gaps;
@@ -196,7 +205,7 @@ impl Ring {
 
     fn with(limits: RingLimits, state: State, file: Option<Mutex<RingFile>>) -> Arc<Self> {
         let (appended, taken) = (Notify::new(), Notify::new());
-        Arc::new(Self { limits, state: Mutex::new(state), appended, taken, file })
+        Arc::new(Self { limits, state: Mutex::new(state), appended, taken, file, entrance: OnceLock::new() })
     }
 
     /// Lets go of what an earlier run has left past the bounds, once the readers are there that may want it.
@@ -207,24 +216,38 @@ impl Ring {
         }
     }
 
+    /// Routes what an earlier run has left, of which the files don't say for whom it is. Before there are readers.
+    pub fn route_earlier(&self, mut targets_of: impl FnMut(&Batch) -> Targets) {
+        for entry in &mut self.lock().batches {
+            entry.targets = targets_of(&entry.batch);
+        }
+    }
+
     /// Appends a batch and lets go of the oldest ones past the bounds. Returns its sequence.
     /// An empty batch is ignored.
     pub fn append(&self, batch: Batch) -> u64 {
+        self.append_for(batch, Targets::All)
+    }
+
+    /// Like [`Ring::append`], of records that are routed.
+    pub fn append_for(&self, batch: Batch, targets: Targets) -> u64 {
         if batch.is_empty() {
             return self.next_sequence();
         }
         // Readers don't wait for a file: they need the state only.
         let mut file = self.file.as_ref().map(|file| file.lock().unwrap_or_else(PoisonError::into_inner));
-        let is_kept = file.as_mut().is_some_and(|file| {
-            let (sequence, records) = {
-                let state = self.lock();
-                (state.next_sequence, state.life_records)
-            };
-            file.append(sequence, records, &batch)
-        });
+        // Positions of what was discarded are in no file: after a kill it is read again, and discarded again.
+        let is_kept = batch.is_discarded()
+            || file.as_mut().is_some_and(|file| {
+                let (sequence, records) = {
+                    let state = self.lock();
+                    (state.next_sequence, state.life_records)
+                };
+                file.append(sequence, records, &batch)
+            });
         let mut state = self.lock();
         let sequence = state.next_sequence;
-        state.push(batch, is_kept);
+        state.push(batch, targets, is_kept);
         while state.is_over(self.limits) {
             state.evict();
         }
@@ -307,9 +330,9 @@ impl State {
         }
     }
 
-    fn push(&mut self, batch: Batch, is_kept: bool) {
+    fn push(&mut self, batch: Batch, targets: Targets, is_kept: bool) {
         let (sequence, records_before) = (self.next_sequence, self.life_records);
-        let records = u64::from(batch.record_count());
+        let records = u64::from(records_of(&batch));
         self.next_sequence += 1;
         self.life_records += records;
         self.bytes += batch.capacity();
@@ -317,7 +340,7 @@ impl State {
         self.totals.batches += 1;
         self.totals.records += records;
         self.totals.bytes += batch.byte_len() as u64;
-        self.batches.push_back(Entry { sequence, batch: Arc::new(batch), records_before, is_kept });
+        self.batches.push_back(Entry { sequence, batch: Arc::new(batch), targets, records_before, is_kept });
     }
 
     /// What is below this needs no file any more: the ring has let go of it, and the spills have it.
@@ -332,17 +355,21 @@ impl State {
         if self.batches.len() == 1 {
             return false;
         }
-        self.bytes > limits.bytes || self.records - u64::from(front.batch.record_count()) >= limits.records
+        self.bytes > limits.bytes || self.records - u64::from(records_of(&front.batch)) >= limits.records
     }
 
     fn evict(&mut self) {
-        let Some(Entry { sequence, batch, .. }) = self.batches.pop_front() else { return };
+        let Some(Entry { sequence, batch, targets, .. }) = self.batches.pop_front() else { return };
         self.bytes -= batch.capacity();
-        self.records -= u64::from(batch.record_count());
-        let mut parts: [Option<Part>; Selection::COUNT] = [const { None }; Selection::COUNT];
+        self.records -= u64::from(records_of(&batch));
+        let mut parts: Vec<(Wanted, Part)> = Vec::new();
         for reader in self.readers.values_mut().filter(|reader| reader.acknowledged_below <= sequence) {
-            let part = parts[reader.selection as usize]
-                .get_or_insert_with(|| Part { wanted: reader.selection.of(&batch), loss: None });
+            let index = parts.iter().position(|(wanted, _)| *wanted == reader.wanted).unwrap_or_else(|| {
+                let wanted = reader.wanted.of(&batch, &targets);
+                parts.push((reader.wanted, Part { wanted, loss: None }));
+                parts.len() - 1
+            });
+            let part = &mut parts[index].1;
             let Some(wanted) = &part.wanted else { continue };
             // A batch that was read and is in flight is held by its reader: it is not lost yet.
             let is_read = reader.next_sequence > sequence;
@@ -353,7 +380,7 @@ impl State {
             reader.loss.merge(match reader.done_before {
                 Some((partly, done)) if partly == sequence => {
                     let rest = Arc::new(resume::without_first(&batch, done));
-                    reader.selection.of(&rest).map_or_else(Loss::default, |rest| Loss::of(&rest))
+                    reader.wanted.of(&rest, &targets.after(done)).map_or_else(Loss::default, |rest| Loss::of(&rest))
                 }
                 _ => *part.loss.get_or_insert_with(|| Loss::of(wanted)),
             });
@@ -370,10 +397,11 @@ impl State {
     }
 
     /// The first batch of `sequence` or later.
-    fn batch_from(&self, sequence: u64) -> Option<BatchRef> {
+    fn batch_from(&self, sequence: u64) -> Option<(BatchRef, Targets)> {
         let entry = self.batches.get(self.index_from(sequence))?;
-        let ends_at = entry.records_before + u64::from(entry.batch.record_count());
-        Some(BatchRef { ends_at: Some(ends_at), ..BatchRef::new(entry.sequence, Arc::clone(&entry.batch)) })
+        let ends_at = entry.records_before + u64::from(records_of(&entry.batch));
+        let found = BatchRef { ends_at: Some(ends_at), ..BatchRef::new(entry.sequence, Arc::clone(&entry.batch)) };
+        Some((found, entry.targets.clone()))
     }
 
     /// Sequence of the first batch of `sequence` or later; of the next one, where there is none.

@@ -3,7 +3,7 @@
 //! ```text
 //!  state.json   next ring sequence, boot id, per destination: position per source
 //!              and in the ring's files, how to know files again, how far journal files were read,
-//!              where captured streams ended
+//!              where captured streams ended, how records were routed
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -79,6 +79,9 @@ struct Stored {
     boot_id: String,
     next_sequence: u64,
     destinations: BTreeMap<String, Checkpoint>,
+    /// What is said of the routes, to know others; empty where each destination gets everything.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    routing: String,
     /// Where destinations are in a ring that is kept in files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     in_ring: BTreeMap<String, RingPosition>,
@@ -132,6 +135,45 @@ impl StateDir {
     /// What a destination has acknowledged.
     pub fn checkpoint(&self, destination: &str) -> Checkpoint {
         self.content().stored.destinations.get(destination).cloned().unwrap_or_default()
+    }
+
+    /// Records are routed among `destinations` as `routing` says from now on; `true` where they will come twice for that.
+    ///
+    /// A destination's position also covers what was routed elsewhere. By other routes that may be its own now, and where
+    /// the one it was for has not got it, it would be nobody's. So all begin again where the one is that is farthest behind;
+    /// one that is new was never behind.
+    pub fn set_routing(&self, routing: &str, destinations: &[&str]) -> bool {
+        let mut content = self.content();
+        let Content { stored: Stored { routing: before, destinations: stored, in_ring, .. }, changed, .. } =
+            &mut *content;
+        let before = std::mem::replace(before, routing.to_owned());
+        let known: Vec<&Checkpoint> = destinations.iter().filter_map(|name| stored.get(*name)).collect();
+        // Where one side is that each gets everything, nothing is ever only another one's.
+        let is_other = before != routing && !before.is_empty() && !routing.is_empty();
+        let of = |source: &String| known.iter().map(|checkpoint| checkpoint.get(source).copied().unwrap_or(0)).min();
+        let sources = known.iter().flat_map(|checkpoint| checkpoint.keys()).filter(|_| is_other);
+        let least: Checkpoint = sources.map(|source| (source.clone(), of(source).unwrap_or(0))).collect();
+        let places =
+            destinations.iter().filter(|name| stored.contains_key(**name)).map(|name| in_ring.get(*name).copied());
+        let least_place = places.min_by_key(|place| place.map(|place| (place.sequence, place.done))).flatten();
+        let mut goes_back = false;
+        for name in destinations {
+            if let Some(place) = in_ring.get(*name).copied().filter(|place| is_other && Some(*place) != least_place) {
+                goes_back = true;
+                match least_place.filter(|least| least.ring == place.ring) {
+                    Some(least) => in_ring.insert((*name).to_owned(), least),
+                    None => in_ring.remove(*name),
+                };
+            }
+            *changed |= before != routing || !stored.contains_key(*name);
+            // Those that will have acknowledged nothing at the next start are to be told from new ones then.
+            let checkpoint = stored.entry((*name).to_owned()).or_default();
+            for (source, position) in checkpoint.iter_mut().filter(|_| is_other) {
+                goes_back |= least[source] < *position;
+                *position = least[source];
+            }
+        }
+        goes_back
     }
 
     /// A destination has acknowledged a source up to `position`. Never goes back.

@@ -145,7 +145,7 @@ fn read(log: &BacklogLog) -> Result<Pieces, ReadError> {
     Ok(match resume.end_in(&pieces, true) {
         Some(end) => pieces.after(end),
         // Rotated away, or made differently: by time.
-        None => pieces.after(pieces.before(log.from_ns)),
+        None => pieces.after(pieces.before(resume.last_ns)),
     })
 }
 

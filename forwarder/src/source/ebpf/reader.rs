@@ -67,6 +67,8 @@ pub struct ReaderOptions {
     pub parse: LineKind,
     /// Which lines are joined.
     pub join: Option<Arc<JoinOptions>>,
+    /// Whether a next run goes on where this one ends, from log files: what could not be filled by then is left to it.
+    pub resumes: bool,
 }
 
 /// What capture has seen, since it was started.
@@ -212,6 +214,7 @@ pub fn start(
             missed: [0; MISSED_KINDS],
             round: 0,
             emptied_ns: 0,
+            left_bytes: 0,
         },
         capture,
         poll,
@@ -596,6 +599,12 @@ impl Reader {
             ends.extend(captured.end());
         }
         self.state.hand_over();
+        if self.state.left_bytes > 0 {
+            tracing::info!(
+                "{} bytes of container output are left to the next run, in log files",
+                self.state.left_bytes
+            );
+        }
         ends
     }
 

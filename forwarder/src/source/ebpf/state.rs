@@ -56,6 +56,8 @@ pub(super) struct State {
     /// before has been seen.
     pub(super) round: u64,
     pub(super) emptied_ns: i64,
+    /// Bytes that are left to the next run, which finds them in log files.
+    pub(super) left_bytes: u64,
 }
 
 pub(super) struct Captured {
@@ -559,6 +561,9 @@ impl State {
             captured.stream.name(origin, &mut out);
         }
         captured.stream.settle(written, now, &mut out);
+        if self.options.resumes {
+            self.left_bytes += captured.stream.leave();
+        }
         while captured.stream.is_filling() {
             captured.stream.give_up_filling(&mut out);
         }

@@ -17,7 +17,13 @@ fn state() -> (State, Cursor) {
     let counters = Arc::<CaptureCounters>::default();
     let limits = StreamLimits { max_line: 1000, hold: 1000, ahead: 1000 };
     let state = State {
-        options: ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None },
+        options: ReaderOptions {
+            idle_flush: Duration::from_secs(1),
+            limits,
+            parse: LineKind::Text,
+            join: None,
+            resumes: false,
+        },
         clock: WallClock::now(),
         lines: CapturedLines::new(ring, LineKind::Text, Arc::clone(&counters)),
         streams: HashMap::new(),
@@ -33,6 +39,7 @@ fn state() -> (State, Cursor) {
         missed: Default::default(),
         round: 1,
         emptied_ns: 0,
+        left_bytes: 0,
     };
     (state, cursor)
 }

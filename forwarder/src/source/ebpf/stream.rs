@@ -299,10 +299,19 @@ impl Stream {
         }
     }
 
-    /// What was handed on last, where the next run could go on from there.
+    /// What was handed on last: the next run can go on behind it, from the log file.
     pub(super) fn end(&self) -> Option<Anchor> {
-        let anchor = self.recent.as_ref().filter(|_| !self.is_filling)?.anchor();
+        let anchor = self.recent.as_ref()?.anchor();
         (!anchor.bytes.is_empty()).then_some(anchor)
+    }
+
+    /// Leaves a gap that is still being filled, and what comes behind it, to the next run. Returns the bytes.
+    pub(super) fn leave(&mut self) -> u64 {
+        if !self.is_filling || self.end().is_none() {
+            return 0;
+        }
+        self.is_filling = false;
+        self.give_up_held()
     }
 
     /// The first bytes that came, up to a gap, at most `limit`. Of a stream without a name.
