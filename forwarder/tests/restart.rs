@@ -89,6 +89,14 @@ fn exactly(numbers: &[u64], expected: impl Iterator<Item = u64>) {
     }
 }
 
+/// Waits for a line.
+#[track_caller]
+fn comes(receiver: &Receiver<Vec<u64>>, number: u64, ringward: &Ringward) {
+    let has_come = receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&number));
+    let (count, last) = receiver.with(|numbers| (numbers.len(), numbers.last().copied()));
+    assert!(has_come, "{count} lines came, the last is {last:?} and not {number}:\n{}", ringward.log().join("\n"));
+}
+
 fn spilled_bytes(state: &std::path::Path) -> u64 {
     let files = std::fs::read_dir(state.join("spill/a")).unwrap();
     files.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
@@ -110,7 +118,7 @@ fn what_was_spilled_survives_kill_and_nothing_later_is_lost() {
     let receiver = receiver();
     let ringward = start(state, &printer, &receiver.url());
     printer.print(LINES..2 * LINES);
-    assert!(receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&(2 * LINES - 1))));
+    comes(&receiver, 2 * LINES - 1, &ringward);
     assert!(ringward.stop().status.success());
     assert!(receiver.wait_closed(PATIENCE));
     let numbers = receiver.with(Vec::clone);
@@ -131,13 +139,13 @@ fn what_could_not_be_delivered_before_a_stop_is_delivered_after_it() {
     let receiver = receiver();
     let ringward = start(state, &printer, &receiver.url());
     printer.print(LINES..LINES + 100);
-    assert!(receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&(LINES + 99))));
+    comes(&receiver, LINES + 99, &ringward);
     let (_, state) = ringward.stop_keeping_state();
     exactly(&receiver.with(Vec::clone), 0..LINES + 100);
     // And not a second time.
     let ringward = start(state, &printer, &receiver.url());
     printer.print(LINES + 100..LINES + 200);
-    assert!(receiver.wait(PATIENCE, |numbers| numbers.last() == Some(&(LINES + 199))));
+    comes(&receiver, LINES + 199, &ringward);
     assert!(ringward.stop().status.success());
     assert!(receiver.wait_closed(PATIENCE));
     exactly(&receiver.with(Vec::clone), 0..LINES + 200);

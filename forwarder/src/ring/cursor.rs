@@ -298,9 +298,10 @@ impl Cursor {
         }
         let count = done.batch.record_count();
         if records < count {
-            if let (Some(ends_at), Some(whole)) = (done.ends_at, done.whole) {
+            // Records of a spill are not of this ring's life: there may be more of them than it has had.
+            if let (Some(ends_at), Some(whole), Some(_)) = (done.ends_at, done.whole, self.ring_id) {
                 let left = count - records;
-                self.tell_position(done.sequence, whole - left, Some(ends_at - u64::from(left)));
+                self.tell_position(done.sequence, whole - left, Some(ends_at.saturating_sub(u64::from(left))));
             }
             return;
         }
