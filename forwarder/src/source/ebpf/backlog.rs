@@ -63,6 +63,14 @@ pub struct BacklogLog {
     pub attached_ns: i64,
 }
 
+impl BacklogLog {
+    /// Where the backlog begins: behind it. Without bytes, where it is told by time.
+    pub(super) fn start(&self) -> Anchor {
+        let by_time = || Anchor { bytes: Vec::new(), from_ns: self.from_ns, last_ns: self.from_ns };
+        self.resume.clone().unwrap_or_else(by_time)
+    }
+}
+
 pub(super) struct BacklogQuestion {
     /// See [`Pending::open`].
     pub(super) open: Weak<()>,

@@ -158,7 +158,9 @@ impl Filler {
         }
         match self.look(question) {
             Ok(found) => found,
-            Err(error) => Fill::Never(error.to_string()),
+            // A rotation is a moment without a file.
+            Err(error) if question.is_last_attempt => Fill::Never(error.to_string()),
+            Err(_) => Fill::NotYet,
         }
     }
 

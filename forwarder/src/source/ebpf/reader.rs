@@ -594,6 +594,10 @@ impl Reader {
             if captured.is_refused() {
                 continue;
             }
+            if let Some(left) = self.state.leave_to_next_run(&mut captured) {
+                ends.extend([left]);
+                continue;
+            }
             let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
             self.state.hand_on_the_rest(&mut captured, written);
             ends.extend(captured.end());

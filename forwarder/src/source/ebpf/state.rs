@@ -83,8 +83,8 @@ impl Captured {
 
     /// Gaps are filled from this log file. Not those of terminals, which change what is written to them.
     pub(super) fn fill_from(&mut self, log: Option<ContainerLog>, origin: &OriginHandle) {
-        self.log = log.filter(|_| origin.origin().stream != StreamKind::Tty);
-        if self.log.is_some() {
+        self.log = log;
+        if self.log.is_some() && origin.origin().stream != StreamKind::Tty {
             self.stream.fill_gaps();
         }
     }
@@ -549,6 +549,15 @@ impl State {
             let awaits_answer = captured.successor.as_ref().is_some_and(|next| next.answer.is_none());
             awaits_answer || (!captured.stream.is_named() && !captured.is_refused())
         })
+    }
+
+    /// Leaves a stream whose backlog is still looked for to the next run, if that goes on from log files: where it begins
+    /// there, and under what that is kept.
+    pub(super) fn leave_to_next_run(&mut self, captured: &mut Captured) -> Option<(String, Anchor)> {
+        let log = captured.log.as_ref().filter(|_| self.options.resumes)?;
+        let (pending, origin) = captured.backlog.take()?;
+        self.left_bytes += captured.stream.give_up_held();
+        Some((stream_key(&log.container, origin.origin().stream), pending.log.start()))
     }
 
     /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and

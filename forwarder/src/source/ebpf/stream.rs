@@ -426,7 +426,8 @@ impl Stream {
         }
         let keep = self.held_bytes.saturating_sub(excess);
         let (mut lost, mut time) = (0, 0);
-        while self.held_bytes > keep {
+        // With a gap that follows: two neighbours are one.
+        while self.held_bytes > keep || matches!(self.held.front(), Some(Piece::Gap { .. })) {
             match self.held.pop_front() {
                 Some(Piece::Data { time_ns, bytes, .. }) => {
                     self.held_bytes -= bytes.len();
