@@ -31,7 +31,7 @@ pub(super) async fn serve(
 ) {
     let datagrams = match listener.options.endpoint {
         ListenEndpoint::Unix(_) => ReceivedDatagrams::up_to(UNIX_BYTES),
-        ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. } => ReceivedDatagrams::default(),
+        _ => ReceivedDatagrams::default(),
     };
     let mut receiver = Receiver { socket, listener, intake, datagrams, losses: Losses::start() };
     loop {

@@ -1,40 +1,64 @@
-//! How what comes by a connection is cut into records.
+//! How what comes by a stream is cut into records.
 
 use std::time::Duration;
 
 use super::Listener;
+use super::intake::Sink;
 use crate::record::Flags;
-use crate::source::framer::{Framed, Framer};
+use crate::source::framer::Framer;
+use crate::source::journal::ExportEntries;
 use crate::source::syslog_framer::SyslogFramer;
 
 pub(super) enum Frames {
     Lines(Framer),
     Syslog(SyslogFramer),
+    Entries(Box<ExportEntries>),
 }
 
 impl Frames {
     pub(super) fn of(listener: &Listener) -> Self {
-        let max_line = listener.options.max_line;
-        if listener.options.kind.has_header() {
-            Self::Syslog(SyslogFramer::new(max_line))
+        let options = &listener.options;
+        if options.takes_entries {
+            Self::Entries(Box::new(ExportEntries::new(listener.origin.clone(), options.max_line)))
+        } else if options.kind.has_header() {
+            Self::Syslog(SyslogFramer::new(options.max_line))
         } else {
-            Self::Lines(Framer::joining(max_line, listener.options.join.as_ref()))
+            Self::Lines(Framer::joining(options.max_line, options.join.as_ref()))
         }
     }
 
-    /// `out` is told whether what it gets is read by itself: not where it goes on with a message of which only the
-    /// beginning says what it is.
-    pub(super) fn push(&mut self, data: &[u8], now_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
+    pub(super) fn push(&mut self, data: &[u8], now_ns: i64, sink: &mut Sink<'_>) {
         match self {
-            Self::Lines(framer) => framer.push(data, now_ns, Flags::NONE, &mut |framed| out(framed, true)),
-            Self::Syslog(framer) => framer.push(data, now_ns, out),
+            Self::Lines(framer) => framer.push(data, now_ns, Flags::NONE, &mut |framed| sink.take(framed, true)),
+            Self::Syslog(framer) => framer.push(data, now_ns, &mut |framed, begins| sink.take(framed, begins)),
+            Self::Entries(entries) => sink.entries(|output, tally| entries.push(data, now_ns, output, tally)),
         }
     }
 
-    pub(super) fn flush(&mut self, out: &mut impl FnMut(Framed<'_>, bool)) {
+    /// The stream has ended.
+    pub(super) fn end(&mut self, now_ns: i64, sink: &mut Sink<'_>) {
         match self {
-            Self::Lines(framer) => framer.flush(&mut |framed| out(framed, true)),
-            Self::Syslog(framer) => framer.flush(out),
+            Self::Entries(entries) => sink.entries(|output, tally| entries.finish(now_ns, output, tally)),
+            _ => self.hand_on(now_ns, sink),
+        }
+    }
+
+    /// Nothing has followed for long, or the memory is needed.
+    pub(super) fn hand_on(&mut self, now_ns: i64, sink: &mut Sink<'_>) {
+        match self {
+            Self::Lines(framer) => framer.flush(&mut |framed| sink.take(framed, true)),
+            Self::Syslog(framer) => framer.flush(&mut |framed, begins| sink.take(framed, begins)),
+            Self::Entries(entries) => sink.entries(|output, tally| entries.hand_on(now_ns, output, tally)),
+        }
+    }
+
+    /// Gives back the memory of long lines, where nothing waits.
+    pub(super) fn release(&mut self) {
+        match self {
+            _ if self.is_waiting() => {}
+            Self::Lines(framer) => framer.flush(&mut |_| {}),
+            Self::Syslog(framer) => framer.flush(&mut |_, _| {}),
+            Self::Entries(_) => {}
         }
     }
 
@@ -42,6 +66,7 @@ impl Frames {
         match self {
             Self::Lines(framer) => framer.is_waiting(),
             Self::Syslog(framer) => framer.is_waiting(),
+            Self::Entries(entries) => entries.is_waiting(),
         }
     }
 
@@ -50,7 +75,7 @@ impl Frames {
     pub(super) fn patience(&self) -> Option<Duration> {
         match self {
             Self::Lines(framer) => Some(framer.patience(Duration::MAX)).filter(|patience| *patience < Duration::MAX),
-            Self::Syslog(_) => None,
+            Self::Syslog(_) | Self::Entries(_) => None,
         }
     }
 
@@ -59,6 +84,7 @@ impl Frames {
         match self {
             Self::Lines(framer) => framer.waiting_bytes(),
             Self::Syslog(framer) => framer.waiting_bytes(),
+            Self::Entries(entries) => entries.waiting_bytes(),
         }
     }
 }
