@@ -188,3 +188,57 @@ impl Entry {
         fields.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ring::{ReaderOptions, Ring, RingLimits};
+
+    /// What becomes of the pieces; after each `None`, memory is needed.
+    fn records(pieces: &[Option<&[u8]>]) -> (Vec<(String, Flags, usize)>, ExportTally) {
+        let ring = Ring::new(RingLimits { bytes: 64 << 20, records: u64::MAX }, 1);
+        let mut cursor = ring.reader(ReaderOptions::new("test"));
+        let (mut output, mut tally) = (Output::new(Arc::clone(&ring)), ExportTally::default());
+        let mut entries = ExportEntries::new(OriginHandle::new(Origin::new(OriginKind::Peer, "x")), 10);
+        for piece in pieces {
+            match piece {
+                Some(data) => entries.push(data, 1, &mut output, &mut tally),
+                None => entries.hand_on(1, &mut output, &mut tally),
+            }
+        }
+        entries.finish(1, &mut output, &mut tally);
+        assert!(!entries.is_waiting() && entries.waiting_bytes() == 0);
+        output.seal();
+        let mut found = Vec::new();
+        while let Some(entry) = cursor.try_next() {
+            let records = entry.batch.records();
+            found.extend(records.map(|record| {
+                (String::from_utf8_lossy(record.body).into_owned(), record.flags, record.fields().len())
+            }));
+        }
+        (found, tally)
+    }
+
+    #[test]
+    fn a_field_that_is_cut_by_want_of_memory_goes_on_in_the_next_record() {
+        let (found, tally) = records(&[Some(b"A=1\nMESSAGE=ab"), None, Some(b"cd\nB=2\n\nMESSAGE=ef\n\n")]);
+        let part = |text: &str, flags, fields| (text.to_owned(), flags, fields);
+        let expected = [part("ab", Flags::PARTIAL, 1), part("cd", Flags::NONE, 1), part("ef", Flags::NONE, 0)];
+        assert_eq!(found, expected);
+        assert_eq!((tally.records, tally.parts, tally.cut), (3, 1, 0));
+    }
+
+    #[test]
+    fn an_entry_without_end_comes_in_parts() {
+        let many = b"A=\n".repeat(MOST_FIELDS * 2 + 1);
+        let (found, tally) = records(&[Some(&many)]);
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|(_, flags, _)| *flags == Flags::PARTIAL));
+        assert_eq!(tally.parts, 3);
+        let (found, tally) = records(&[Some(b"MESSAGE=0123456789ab\n\n__CURSOR=x\n\n\n")]);
+        assert_eq!(found, [("0123456789".to_owned(), Flags::CUT, 0)]);
+        assert_eq!((tally.records, tally.cut), (1, 1));
+    }
+}
