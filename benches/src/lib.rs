@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod inputs;
 pub mod sending;
+pub mod shaping;
 pub mod stages;
 
 pub use stages::{Stage, all};

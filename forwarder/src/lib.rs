@@ -18,6 +18,7 @@ pub mod parse;
 pub mod pipeline;
 pub mod record;
 pub mod ring;
+pub mod shape;
 pub mod source;
 pub mod state;
 pub mod sys;

@@ -6,6 +6,7 @@
 //! Between them are the ring and channels; nothing is polled while nothing happens.
 
 pub mod memlogd;
+mod ring_file;
 mod sources;
 mod viewing;
 
@@ -24,16 +25,19 @@ use crate::config::{
     CutChoice, DestinationConfig, EntryChoice, IoChoice, MemlogdConfig, RecordsChoice, ResolvedConfig, SegmentChoice,
 };
 use crate::destination::{self, DrainReport, Encoders, RetryPolicy, StopHandle, stop_channel};
+use crate::io::fd_store::FdStore;
 use crate::io::unix::SocketKind;
 use crate::io::{self, Backend, IoMode};
 use crate::observe::counters::Counters;
+use crate::record::OriginId;
 use crate::ring::spill::{Spill, SpillOptions};
-use crate::ring::{Overflow, ReaderOptions, Ring, RingLimits, Selection};
+use crate::ring::{Entrance, Overflow, ReaderOptions, Ring, RingLimits, Selection, Wanted};
+use crate::shape::{self, Shaping};
 use crate::source::memlogd::{Cut, LineLimit};
 use crate::state::StateDir;
-use crate::view::EntryFormat;
 use crate::view::query::QueryOptions;
-use memlogd::{BoundSocket, Memlogd, MemlogdOptions};
+use crate::view::{EntryFormat, Stages};
+use memlogd::{Memlogd, MemlogdOptions, held_socket};
 use sources::Sources;
 use viewing::Viewing;
 
@@ -75,15 +79,30 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let mut signals = Signals::catch()?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let state = open_state(&config, &boot_id)?;
+    if state.as_ref().is_some_and(|state| reroute(state, &config)) {
+        tracing::warn!("routes have changed: what some destination had not got by the old ones is read again, for all");
+    }
     let limits = RingLimits { bytes: config.ring.bytes, records: config.ring.records };
     let spills = Spills::open(&config)?;
     // After a kill the state may be older than what is spilled: a sequence is never used twice.
     let first_sequence = state.as_ref().map_or(1, |state| state.next_sequence()).max(spills.last_sequence + 1);
-    let ring = Ring::new(limits, first_sequence);
+    let ring = match &config.ring.file {
+        Some(folder) => ring_file::open(folder, limits, first_sequence, &config, state.as_ref())?,
+        None => Ring::new(limits, first_sequence),
+    };
+    if let Some(routes) = &config.routes {
+        ring.route_earlier(shape::router(routes));
+    }
+    let shaping = Shaping::start(&config.process, config.routes.as_ref()).context("records can't be shaped")?;
+    if let Some(shaping) = &shaping {
+        ring.set_entrance(Arc::clone(shaping) as Arc<dyn Entrance>);
+    }
     let counters = Arc::new(Counters::default());
     let mut destinations = Destinations::start(&config, &ring, state.as_ref(), spills, &counters)?;
+    ring.settle();
     let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
-    let viewing = Viewing::start(config.view.as_ref(), &ring)?;
+    let stages = stages(&config, shaping.as_deref());
+    let viewing = Viewing::start(config.view.as_ref(), &ring, stages)?;
     let mut sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
@@ -98,6 +117,10 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         Some(reports) => reports,
         None => {
             let clients = sources.stop();
+            if let Some(shaping) = &shaping {
+                shaping.stop();
+                tracing::info!("process: {}", shaping.counters());
+            }
             // Who follows comes again when it is sent away: that must not be to this run.
             viewing.close();
             ring.close();
@@ -129,9 +152,9 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     Ok(report)
 }
 
-/// The state directory, where something has to survive a restart: stdout alone has nothing.
+/// The state directory, where something has to survive a restart: stdout alone has nothing, but with the ring in files.
 fn open_state(config: &ResolvedConfig, boot_id: &str) -> anyhow::Result<Option<StateDir>> {
-    if config.destinations.iter().all(|destination| !destination.endpoint.is_resumed()) {
+    if config.destinations.iter().all(|destination| !config.resumes(destination)) {
         return Ok(None);
     }
     let state = StateDir::open(&config.state_dir, boot_id)
@@ -293,8 +316,11 @@ impl Destinations {
         };
         let (stop, signal) = stop_channel();
         let mut tasks = Vec::new();
-        for destination in &config.destinations {
-            let cursor = ring.reader(reader_options(destination, spills.of.remove(&destination.name), state));
+        for (number, destination) in config.destinations.iter().enumerate() {
+            let state = state.filter(|_| config.resumes(destination));
+            let mut options = reader_options(destination, spills.of.remove(&destination.name), state);
+            options.target = config.routes.as_ref().map(|_| 1 << number);
+            let cursor = ring.reader(options);
             tasks.push((destination_config(destination), cursor, counters.destination(&destination.name)));
         }
         let (done, reports) = oneshot::channel();
@@ -397,20 +423,47 @@ impl Spills {
 
 fn reader_options(destination: &DestinationConfig, spill: Option<Spill>, state: Option<&StateDir>) -> ReaderOptions {
     let mut options = ReaderOptions::new(&destination.name);
-    options.selection = match destination.records {
-        RecordsChoice::All => Selection::All,
-        RecordsChoice::Kernel => Selection::Kernel,
-        RecordsChoice::Services => Selection::Services,
-    };
+    options.selection = selection(destination);
     // Who passes over files and what is sent must not have them run away from those that want them.
     options.sets_pace = options.selection != Selection::Kernel;
     options.overflow = spill.map(|spill| Arc::new(spill) as Arc<dyn Overflow>);
-    if let Some(state) = state.filter(|_| destination.endpoint.is_resumed()) {
+    if let Some(state) = state {
         options.resume = state.checkpoint(&destination.name);
+        let (of_state, name) = (state.clone(), destination.name.clone());
+        options.on_checkpoint = Some(Box::new(move |source, position| of_state.advance(&name, source, position)));
+        options.position = state.ring_position(&destination.name);
         let (state, name) = (state.clone(), destination.name.clone());
-        options.on_checkpoint = Some(Box::new(move |source, position| state.advance(&name, source, position)));
+        options.on_position = Some(Box::new(move |position| state.set_ring_position(&name, position)));
     }
     options
+}
+
+fn selection(destination: &DestinationConfig) -> Selection {
+    match destination.records {
+        RecordsChoice::All => Selection::All,
+        RecordsChoice::Kernel => Selection::Kernel,
+        RecordsChoice::Services => Selection::Services,
+    }
+}
+
+/// Tells the state how records are routed; whether some are read again for that.
+fn reroute(state: &StateDir, config: &ResolvedConfig) -> bool {
+    let names: Vec<&str> = config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    // Bits in the routes are numbers of these.
+    let routing = config.routes.as_ref().map(|routes| OriginId::of_text(format!("{names:?} {routes:?}").as_bytes()));
+    state.set_routing(&routing.map(|id| format!("{:016x}", id.0)).unwrap_or_default(), &names)
+}
+
+/// Where `ringward tap` may look.
+fn stages(config: &ResolvedConfig, shaping: Option<&Shaping>) -> Stages {
+    let wanted = |(number, destination): (usize, &DestinationConfig)| {
+        let bits = if config.routes.is_some() { 1 << number } else { u64::MAX };
+        (destination.name.clone(), Wanted { selection: selection(destination), bits })
+    };
+    Stages {
+        tap: shaping.map(Shaping::tap),
+        destinations: config.destinations.iter().enumerate().map(wanted).collect(),
+    }
 }
 
 fn destination_config(config: &DestinationConfig) -> destination::DestinationConfig {
@@ -436,11 +489,13 @@ fn start_memlogd(config: Option<&MemlogdConfig>, ring: &Arc<Ring>) -> anyhow::Re
         EntryChoice::Json => EntryFormat::Json,
         EntryChoice::Text => EntryFormat::Text,
     };
+    let mut kept = FdStore::of_environment();
     let options = MemlogdOptions {
-        log: BoundSocket::bind(SocketKind::Datagram, &config.log_socket)?,
-        query: BoundSocket::bind(SocketKind::Stream, &config.query_socket)?,
+        log: held_socket("log", SocketKind::Datagram, &config.log_socket, &mut kept)?,
+        query: held_socket("query", SocketKind::Stream, &config.query_socket, &mut kept)?,
         line: LineLimit { bytes: config.max_line, cut },
         view: QueryOptions { format, marks: cut == Cut::Characters },
+        kept,
     };
     Memlogd::start(options, ring).map(Some)
 }

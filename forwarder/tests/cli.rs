@@ -628,3 +628,51 @@ fn encode_answers_each_line_and_ends_with_its_reader() {
     while input.write_all(b"more\n").is_ok() {}
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// The files of the documentation for those who come from Fluentd: each holds, and does what its own cases say.
+#[test]
+fn the_files_for_kata_hold_and_pass_their_cases() {
+    let place = Place::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/kata");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let file = file.to_str().unwrap();
+        let checked = place.run(&["check", "--config", file]);
+        assert!(checked.status.success(), "{}", stderr(&checked));
+        let tested = place.run(&["test", file]);
+        assert!(tested.status.success(), "{}{}", stdout(&tested), stderr(&tested));
+        assert!(!stdout(&tested).contains("FAIL") && stdout(&tested).contains("ok "), "{}", stdout(&tested));
+    }
+}
+
+#[test]
+fn cases_that_fail_say_what_differs() {
+    let place = Place::new();
+    let config = "process: [{drop: {field: msg, matches: healthz}}]
+tests:
+- {name: it goes, input: [GET /healthz], dropped: true}
+- {name: it stays, input: [GET /healthz, GET /], expect: [{msg: GET /healthz}]}
+- {name: all of it, input: [{msg: x, pid: 7}], expect: ['{\"pid\": 7, \"msg\": \"x\"}'], exact: true}
+";
+    place.file("r.yaml", config);
+    let output = place.run(&["test", "r.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "ok    it goes
+FAIL  it stays (r.yaml:4:3)
+      record 1: msg is \"GET /\", expected \"GET /healthz\"
+FAIL  all of it (r.yaml:5:3)
+      record 1: pid is \"7\", expected 7
+      record 1: talos-level is \"info\", and not expected
+      record 1: talos-service is \"test\", and not expected
+1 of 3 passed
+";
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(stderr(&output), "ringward: error: 2 of 3 cases failed\n");
+    place.file("none.yaml", "ring: {}\n");
+    let output = place.run(&["test", "none.yaml"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(1), "ringward: error: the configuration has no `tests`\n".to_owned())
+    );
+}

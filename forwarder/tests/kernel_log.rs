@@ -37,7 +37,8 @@ fn open() -> (ringward::source::kmsg::KmsgHandle, Cursor) {
     let cursor = ring.reader(ReaderOptions::new("test"));
     let options = KmsgOptions {
         path: PathBuf::from("/dev/kmsg"),
-        boot_id: "b".into(),
+        source: ringward::source::kmsg::source_key("b"),
+        after: 0,
         facility_names: FacilityNames::Linux,
         console: None,
     };

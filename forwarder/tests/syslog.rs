@@ -5,7 +5,7 @@ mod harness;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -67,12 +67,16 @@ impl Intake {
         self.receiver.with(|records| records.iter().find(|record| record.msg == msg).cloned().unwrap())
     }
 
-    /// The record of this message has these fields, and no others but the time.
+    /// The record of this message has these fields, and no others but the time. A process id may be any.
     #[track_caller]
     fn check(&self, msg: &str, fields: &[(&str, &str)]) {
         let mut found = self.record(msg).fields;
         for key in ["msg", "talos-time"] {
             found.remove(key);
+        }
+        if let Some(pid) = found.get_mut("pid") {
+            assert!(pid.as_str().unwrap().parse::<u32>().is_ok(), "{pid}");
+            *pid = "-".into();
         }
         let expected = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
         assert_eq!(found, expected, "{msg}");
@@ -97,6 +101,11 @@ fn run(command: &mut Command) {
 /// What programs say the name of this machine is.
 fn host() -> String {
     rustix::system::uname().nodename().to_str().unwrap().to_owned()
+}
+
+/// Of whoever runs the tests.
+fn uid() -> serde_json::Value {
+    rustix::process::getuid().as_raw().to_string().into()
 }
 
 const DAEMON: [(&str, &str); 3] = [("facility", "daemon"), ("priority", "err"), ("talos-level", "error")];
@@ -148,7 +157,10 @@ fn what_logger_sends() {
     for (msg, fields, form) in &expected {
         let mut record = intake.record(msg);
         record.fields.retain(|key, _| !key.starts_with("sd.timeQuality.") && key != "msg" && key != "talos-time");
-        assert_eq!(record.fields.remove("pid").is_some(), form[0] == "-i", "{msg}");
+        // At a socket, the kernel says whose it is where the message does not.
+        let is_here = record.service == "here";
+        assert_eq!(record.fields.remove("pid").is_some(), is_here || form[0] == "-i", "{msg}");
+        assert_eq!(record.fields.remove("uid"), is_here.then(uid), "{msg}");
         let found: Vec<_> = record.fields.iter().map(|(key, value)| (key.as_str(), value.as_str().unwrap())).collect();
         let mut fields = fields.clone();
         fields.sort_unstable();
@@ -197,7 +209,10 @@ for name, (address, kind) in ways.items():
     for service in ["here", "udp", "tcp"] {
         let fields = [("facility", "local3"), ("talos-service", service)];
         let warning = [("priority", "warning"), ("talos-level", "warn")];
-        intake.check(&format!("{service} plain: é"), &[&fields[..], &warning].concat());
+        let us = uid();
+        let ours = [("pid", "-"), ("uid", us.as_str().unwrap())];
+        let ours = if service == "here" { &ours[..] } else { &[] };
+        intake.check(&format!("{service} plain: é"), &[&fields[..], &warning, ours].concat());
         // A connection's messages end with a NUL or a newline, and this one has both.
         let lines = if service == "tcp" { "" } else { "\nand a line" };
         let mut record = intake.record(&format!("{service} with a tag{lines}"));
@@ -430,6 +445,87 @@ fn the_socket_is_there_while_it_runs() {
     assert!(receiver.wait_closed(PATIENCE));
     assert_eq!(receiver.with(|records| records.last().unwrap().msg.clone()), "last");
     assert!(!path.exists());
+}
+
+/// glibc's syslog(3), and others, try a stream where datagrams are refused.
+#[test]
+fn a_stream_socket_takes_lines_and_counted_messages() {
+    let folder = harness::folder();
+    let path = folder.path().join("log");
+    let endpoint = format!("unix-stream://{}", path.display());
+    let receiver = Receiver::tcp().unwrap();
+    let ringward = Ringward::start(&["--no-kernel", "--no-containers", "--listen", &endpoint, "--to", &receiver.url()]);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+    let mut first = UnixStream::connect(&path).unwrap();
+    let mut second = UnixStream::connect(&path).unwrap();
+    first.write_all(b"<13>app: a line\n<11>app: with a NUL\0").unwrap();
+    first.write_all(b"12 <13>app: x\ny").unwrap();
+    second.write_all(b"<13>other: in two").unwrap();
+    let has = |text: &str| receiver.wait(PATIENCE, |records| records.iter().any(|record| record.msg == text));
+    assert!(has("x\ny"));
+    second.write_all(b" pieces\n<13>other: unfinished").unwrap();
+    assert!(has("in two pieces"));
+    drop(second);
+    assert!(has("unfinished"));
+    // What was sent when it was told to stop, by one that it has not accepted yet.
+    ringward.pause();
+    let mut last = UnixStream::connect(&path).unwrap();
+    last.write_all(b"<13>app: last\n").unwrap();
+    assert!(ringward.stop_paused().status.success());
+    assert!(has("last") && !path.exists());
+    let records = receiver.with(Clone::clone);
+    let of_app = records.iter().filter(|record| record.text("app") == "app");
+    let found: Vec<_> = of_app.map(|record| (record.msg.as_str(), record.text("talos-level"))).collect();
+    assert_eq!(found, [("a line", "info"), ("with a NUL", "error"), ("x\ny", "info"), ("last", "info")]);
+    assert!(records.iter().find(|record| record.msg == "unfinished").unwrap().partial);
+}
+
+#[test]
+fn the_kernel_says_who_has_sent_a_message() {
+    let folder = harness::folder();
+    let receiver = Receiver::tcp().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let listen = |scheme: &str, name: &str, parse: &str| {
+        format!("- {{endpoint: '{scheme}://{}', name: {name}, parse: {parse}}}\n", at(name).display())
+    };
+    let text = format!(
+        "listen:\n{}{}{}{}",
+        listen("unix", "datagrams", "syslog"),
+        listen("unix-stream", "connections", "syslog"),
+        listen("unix", "talos", "talos_syslog"),
+        listen("unix", "lines", "auto"),
+    );
+    let config = at("ringward.yaml");
+    std::fs::write(&config, text).unwrap();
+    let arguments = ["--no-kernel", "--no-containers", "--config", config.to_str().unwrap(), "--to", &receiver.url()];
+    let ringward = Ringward::start(&arguments);
+    let messages = ["<13>app[7]: its own", "<13>app: none", "anything", "<13>1 - - app 8 - - by RFC 5424"];
+    let mut connection = UnixStream::connect(at("connections")).unwrap();
+    for message in messages {
+        connection.write_all(format!("{message}\n").as_bytes()).unwrap();
+        for name in ["datagrams", "lines"] {
+            UnixDatagram::unbound().unwrap().send_to(message.as_bytes(), at(name)).unwrap();
+        }
+    }
+    let talos = "<4>Nov 21 20:00:00 kata[2569]: VM started";
+    UnixDatagram::unbound().unwrap().send_to(talos.as_bytes(), at("talos")).unwrap();
+    let has_come = receiver.wait(PATIENCE, |records| records.len() > 3 * messages.len());
+    assert!(has_come, "{:#?}", receiver.with(Clone::clone));
+    assert!(ringward.stop().status.success());
+    let us = (std::process::id().to_string(), uid());
+    for name in ["datagrams", "connections"] {
+        let found = receiver.of(name);
+        let pids: Vec<_> = found.iter().map(|record| record.text("pid")).collect();
+        assert_eq!(pids, ["7", &us.0, &us.0, "8"], "{found:#?}");
+        assert!(found.iter().all(|record| record.fields["uid"] == us.1), "{found:#?}");
+    }
+    // What has a form of its own stays as it is.
+    let others = receiver.with(|records| {
+        let is_other = |record: &&Record| !matches!(record.service.as_str(), "datagrams" | "connections");
+        records.iter().filter(is_other).cloned().collect::<Vec<_>>()
+    });
+    assert_eq!(others.len(), messages.len() + 1);
+    assert!(others.iter().all(|record| !record.fields.contains_key("uid") && !record.fields.contains_key("pid")));
 }
 
 /// Only root can send one that is too large.

@@ -32,6 +32,8 @@ Examples:
       Only files, from where an earlier run left them; needs no root where they can be read.
   ringward check -v --config /etc/ringward/ringward.yaml
       Does this configuration hold, and what does it mean?
+  ringward test /etc/ringward/ringward.yaml
+      Do records come out as the configuration's own cases say?
   ringward doctor
       What does this machine allow, and how to get what is missing?
   ringward logs -f
@@ -77,6 +79,11 @@ pub enum Command {
     ///
     /// Opens nothing but the configuration files. Every mistake is shown, with its place and what would be accepted.
     Check(Check),
+    /// Run the cases of a configuration: what goes in, and what must come out
+    ///
+    /// Each of `tests` goes through `process` and `routes` as records do in `run`; nothing is read or sent. Ends with 1 where
+    /// a case fails.
+    Test(Test),
     /// Say what this machine allows, what is missing, and how to get it
     ///
     /// Loads and attaches each capture hook for a moment, and leaves nothing behind. Run it as the user, and in
@@ -93,6 +100,11 @@ pub enum Command {
     /// of all, each with its origin before it. What is shown is what the ring holds in memory: the newest records.
     #[command(after_help = view::LOGS_HELP)]
     Logs(view::Logs),
+    /// Show what goes through the running Ringward from now on, at one stage of its way
+    ///
+    /// STAGE is `source`: as records came in; `ring`: as `process` has shaped them; or a destination's name: those that are
+    /// routed to it. A destination's tags are not shown, they are its own.
+    Tap(view::Tap),
     /// Show the kernel's log, as the running Ringward holds it
     ///
     /// As `FACILITY: PRIORITY: [TIME]: TEXT`, with lines of a record's dictionary behind it.
@@ -119,6 +131,10 @@ pub enum Command {
 pub struct Run {
     #[command(flatten)]
     pub configured: Configured,
+
+    /// Run below a small parent that keeps memlogd's sockets and descriptors, and starts Ringward again when it ends
+    #[arg(long, help_heading = "Running")]
+    pub fd_holder: bool,
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +149,19 @@ pub struct Check {
     /// Print the reference of all keys, in Markdown
     #[arg(long, hide = true)]
     pub reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The configuration (`-`: standard input); later files add to and override earlier ones
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+}
+
+impl Test {
+    pub fn configured(&self) -> Configured {
+        Configured { config: self.files.clone(), ..Configured::default() }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -225,7 +254,7 @@ pub struct Go {
 }
 
 /// The configuration, in files and flags.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Configured {
     /// Read the configuration FILE (`-`: standard input); may be repeated, later files add to and override earlier ones
     #[arg(short, long, value_name = "FILE", help_heading = "Configuration")]
@@ -236,8 +265,8 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
-    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or unix:///dev/log; or what a program
-    /// prints: 'exec:COMMAND ARGUMENT...' (repeatable)
+    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT, unix:///dev/log or unix-stream:///PATH; or
+    /// what a program prints: 'exec:COMMAND ARGUMENT...' (repeatable)
     #[arg(long, value_name = "URL", help_heading = "Capture")]
     listen: Vec<String>,
 
@@ -328,7 +357,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_are_accepted() {
         let examples: Vec<_> = AFTER_HELP.lines().filter(|line| line.starts_with("  ringward ")).collect();
-        assert_eq!(examples.len(), 9);
+        assert_eq!(examples.len(), 10);
         for example in examples {
             let parsed = Arguments::try_parse_from(example.split_whitespace());
             assert!(parsed.is_ok(), "{example}: {parsed:?}");

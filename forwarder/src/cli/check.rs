@@ -57,6 +57,9 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
                     writeln!(out, ", receive_buffer {}", Bytes(listen.receive_buffer as u64))?
                 }
                 ListenEndpoint::Unix(_) => writeln!(out, ", mode {:04o}", listen.mode)?,
+                ListenEndpoint::UnixStream(_) => {
+                    writeln!(out, ", max_connections {}, mode {:04o}", listen.max_connections, listen.mode)?;
+                }
                 ListenEndpoint::Exec(_) | ListenEndpoint::Stdin => writeln!(out)?,
             }
         }
@@ -66,10 +69,18 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
     if !config.kernel.enabled && !capture.wants_anything() && !listed {
         writeln!(out, "  nothing")?;
     }
+    if !config.process.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold("shapes records by"))?;
+        for step in &config.process {
+            let some = if step.when.is_some() { ", for some of them" } else { "" };
+            writeln!(out, "  {}{some}", step.name)?;
+        }
+    }
     writeln!(out)?;
     writeln!(out, "{}", paint.bold("sends to"))?;
     for destination in &config.destinations {
-        describe(destination, verbose, &mut out)?;
+        describe(destination, config.routes.is_some(), verbose, &mut out)?;
     }
     if verbose {
         writeln!(out)?;
@@ -125,7 +136,7 @@ fn describe_journal(journal: &JournalConfig, verbose: bool, out: &mut String) ->
     Ok(())
 }
 
-fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) -> std::fmt::Result {
+fn describe(destination: &DestinationConfig, is_routed: bool, verbose: bool, out: &mut String) -> std::fmt::Result {
     write!(out, "  {}", destination.endpoint)?;
     if destination.name != destination.endpoint.to_string() {
         write!(out, " ({})", destination.name)?;
@@ -135,6 +146,9 @@ fn describe(destination: &DestinationConfig, verbose: bool, out: &mut String) ->
         RecordsChoice::All => {}
         RecordsChoice::Kernel => write!(out, ", only the kernel's records")?,
         RecordsChoice::Services => write!(out, ", all but the kernel's records")?,
+    }
+    if is_routed {
+        write!(out, ", what is routed there")?;
     }
     if !destination.extra_tags.is_empty() {
         let tags: Vec<_> = destination.extra_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -176,6 +190,9 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         journal: _,
         listen: _,
         destinations: _,
+        process: _,
+        routes: _,
+        tests: _,
     } = config;
     let bytes = |bytes: usize| Bytes(bytes as u64).to_string();
     let records = if ring.records == u64::MAX { "unlimited".to_owned() } else { ring.records.to_string() };
@@ -185,6 +202,7 @@ fn settings(config: &ResolvedConfig) -> Vec<(&'static str, String)> {
         ("shutdown_timeout", Period(*shutdown_timeout).to_string()),
         ("ring.bytes", bytes(ring.bytes)),
         ("ring.records", records),
+        ("ring.file", ring.file.as_ref().map_or("none".into(), |file| file.display().to_string())),
         ("capture.hook", capture.hook.to_string()),
         ("capture.ring_bytes", bytes(capture.ring_bytes)),
         ("capture.max_write", bytes(capture.max_write)),

@@ -11,6 +11,7 @@ use rustix::io::FdFlags;
 
 use super::go_flags::{Flag, Flags, Stop};
 use super::holder;
+use crate::io::fd_store::FdStore;
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::pipeline::memlogd::{BoundSocket, MemlogdOptions, run_alone};
 use crate::ring::RingLimits;
@@ -37,6 +38,7 @@ pub const FLAGS: &[Flag] = &[
         default: None,
         help: "run below a parent that keeps sockets and descriptors, and starts memlogd again when it ends",
     },
+    Flag { name: "ring-file", default: Some(""), help: "a folder where lines are kept too, for the next start" },
     Flag { name: "own-sockets", default: None, help: "remove the files of inherited sockets at the end" },
 ];
 
@@ -55,6 +57,7 @@ struct Options {
     text: bool,
     own_sockets: bool,
     fd_holder: bool,
+    ring_file: Option<PathBuf>,
 }
 
 impl Options {
@@ -73,6 +76,7 @@ impl Options {
             text: flags.is_on("text"),
             own_sockets: flags.is_on("own-sockets"),
             fd_holder: flags.is_on("fd-holder"),
+            ring_file: Some(flags.path("ring-file")).filter(|path| !path.as_os_str().is_empty()),
         })
     }
 
@@ -119,8 +123,9 @@ fn run(options: &Options) -> anyhow::Result<()> {
         query: options.socket(1)?,
         line: LineLimit { bytes: usize::try_from(options.max_line_len).unwrap_or(usize::MAX), cut },
         view: QueryOptions { format, marks: !options.cut_bytes },
+        kept: FdStore::of_environment(),
     };
-    run_alone(memlogd, options.limits(), !is_null(&std::io::stdout()))
+    run_alone(memlogd, options.limits(), options.ring_file.as_deref(), !is_null(&std::io::stdout()))
 }
 
 /// Another of this program, with these sockets.
@@ -135,6 +140,9 @@ fn with_sockets(options: &Options, sockets: &[BoundSocket; 2]) -> Command {
     program.args(["-max-line-len", &options.max_line_len.to_string()]);
     for (flag, on) in [("-cut-bytes", options.cut_bytes), ("-text", options.text)] {
         program.args(on.then_some(flag));
+    }
+    if let Some(folder) = &options.ring_file {
+        program.arg("-ring-file").arg(folder);
     }
     program
 }
@@ -165,7 +173,7 @@ fn daemonize(options: &Options) -> anyhow::Result<()> {
 /// Runs others of this program with both sockets, whose files are removed when this one ends.
 fn hold(options: &Options) -> anyhow::Result<()> {
     let sockets = passed_on(options)?;
-    holder::hold(|| with_sockets(options, &sockets))
+    holder::hold("memlogd", || with_sockets(options, &sockets))
 }
 
 /// Whether what is written there is thrown away: then nothing need be written.

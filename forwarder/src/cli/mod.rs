@@ -20,6 +20,7 @@ mod logwrite;
 mod memlogd;
 mod paint;
 mod run;
+mod test;
 mod view;
 
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ impl Ended {
         match self {
             Ended::Well => ExitCode::SUCCESS,
             Ended::Failed(error) => {
-                logging::say(&format!("{} {error:#}\n", paint.error()));
+                logging::say(&format!("{} {}\n", paint.error(), told(&error)));
                 ExitCode::from(1)
             }
             Ended::Misconfigured(problems) => {
@@ -63,6 +64,17 @@ impl Ended {
     }
 }
 
+/// An error and its causes; one that names its cause itself is not followed by it again.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -74,16 +86,19 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ended = match arguments.command {
+        Command::Run(run) if run.fd_holder => with_config(&run.configured, |_, _| run::hold(&run.configured)),
         Command::Run(run) => with_config(&run.configured, |loaded, _| run::run(loaded)),
         Command::Check(check) if check.reference => printed(crate::config::reference::markdown()),
         Command::Check(check) => {
             with_config(&check.configured, |loaded, paint| check::check(&loaded, check.verbose, paint))
         }
+        Command::Test(tested) => with_config(&tested.configured(), |loaded, paint| test::test(&loaded, paint)),
         Command::Doctor(doctor) => {
             with_config(&doctor.configured, |loaded, paint| doctor::doctor(&loaded.config, doctor.json, paint))
         }
         Command::Encode(arguments) => encode(&arguments),
         Command::Logs(logs) => view::logs(logs),
+        Command::Tap(tap) => view::tap(tap),
         Command::Dmesg(dmesg) => view::dmesg(dmesg),
         Command::Services(services) => view::services(&services),
         Command::Containers(containers) => view::containers(&containers),

@@ -32,8 +32,8 @@ pub enum EndpointError {
     NoPort { endpoint: String },
     #[error("`{endpoint}` has the port `{port}`, which is not a number from {least} to 65535")]
     BadPort { endpoint: String, port: String, least: u16 },
-    #[error("`{endpoint}` is no absolute path behind `unix://`, of at most {UNIX_PATH_BYTES} bytes")]
-    BadPath { endpoint: String },
+    #[error("`{endpoint}` is no absolute path behind `{scheme}://`, of at most {UNIX_PATH_BYTES} bytes")]
+    BadPath { endpoint: String, scheme: &'static str },
     #[error("`{endpoint}` names no command behind `exec:`, or has a quote that does not end")]
     BadCommand { endpoint: String },
     #[error("`{endpoint}` has `{rest}` behind its host and port")]
@@ -44,7 +44,7 @@ pub enum EndpointError {
 const UNIX_PATH_BYTES: usize = 107;
 
 const SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdout"];
-const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdin"];
+const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix", "unix-stream", "exec", "stdin"];
 
 impl Endpoint {
     /// Endpoints that connect.
@@ -58,7 +58,7 @@ impl Endpoint {
             return Ok(Endpoint::Stdout);
         }
         if let Some(path) = text.strip_prefix("unix:") {
-            return unix_path(path, text).map(Endpoint::Unix);
+            return unix_path(path, "unix", text).map(Endpoint::Unix);
         }
         if let Some(command) = text.strip_prefix("exec:") {
             return command_words(command, text).map(Endpoint::Exec);
@@ -72,13 +72,16 @@ impl Endpoint {
 }
 
 impl ListenEndpoint {
-    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free), unix:///PATH, as unix:///dev/log, exec:COMMAND ARGUMENT... or stdin:";
+    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free), unix:///PATH, as unix:///dev/log, unix-stream:///PATH, exec:COMMAND ARGUMENT... or stdin:";
 
     /// # Errors
     /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
     pub fn parse(text: &str) -> Result<ListenEndpoint, EndpointError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return unix_path(path, text).map(ListenEndpoint::Unix);
+            return unix_path(path, "unix", text).map(ListenEndpoint::Unix);
+        }
+        if let Some(path) = text.strip_prefix("unix-stream:") {
+            return unix_path(path, "unix-stream", text).map(ListenEndpoint::UnixStream);
         }
         if text == "stdin:" {
             return Ok(ListenEndpoint::Stdin);
@@ -95,11 +98,11 @@ impl ListenEndpoint {
 }
 
 /// The path of `endpoint`, which has it behind its scheme: `///run/x` and `/run/x`.
-fn unix_path(text: &str, endpoint: &str) -> Result<PathBuf, EndpointError> {
+fn unix_path(text: &str, scheme: &'static str, endpoint: &str) -> Result<PathBuf, EndpointError> {
     let path = text.strip_prefix("//").unwrap_or(text);
     let is_long = path.len() > UNIX_PATH_BYTES;
     let holds = path.starts_with('/') && !path.ends_with('/') && !is_long && !path.contains('\0');
-    let bad_path = || EndpointError::BadPath { endpoint: suggest::abbreviate(endpoint) };
+    let bad_path = || EndpointError::BadPath { endpoint: suggest::abbreviate(endpoint), scheme };
     holds.then(|| path.into()).ok_or_else(bad_path)
 }
 
@@ -267,6 +270,7 @@ mod tests {
             "unix:///dev/log",
             "stdin:",
             "exec:/bin/sh -c 'echo x'",
+            "unix-stream:///s",
         ] {
             assert_eq!(ListenEndpoint::parse(text).unwrap().to_string(), text);
         }
@@ -293,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp|unix|exec)?:?/{0,3}.{0,30}") {
+        fn any_text_is_refused_or_shown_so_that_it_parses_again(text in "(udp|tcp|unix|unix-stream|exec)?:?/{0,3}.{0,30}") {
             if let Ok(endpoint) = Endpoint::parse(&text) {
                 prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
             }

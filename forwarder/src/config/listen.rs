@@ -58,7 +58,7 @@ impl Check<'_> {
             self.add(&at, what, format!("{} or less, or a larger ring.bytes", ring_bytes.value));
         }
         self.belongs(raw, &endpoint.value);
-        let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_));
+        let is_unix = matches!(endpoint.value, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_));
         let usual = if is_unix { ParseChoice::Syslog } else { ParseChoice::Auto };
         let parse = raw.parse.as_ref().map_or(usual, |parse| parse.value);
         let place = raw.parse.as_ref().map_or_else(|| given.with(parse), Clone::clone);
@@ -100,24 +100,30 @@ impl Check<'_> {
 
     /// What is said of a listener of another kind means nothing.
     fn belongs(&mut self, raw: &Listen, endpoint: &ListenEndpoint) {
-        let is_udp = matches!(endpoint, ListenEndpoint::Udp { .. });
-        let is_tcp = matches!(endpoint, ListenEndpoint::Tcp { .. });
-        let is_unix = matches!(endpoint, ListenEndpoint::Unix(_));
-        if let Some(connections) = raw.max_connections.as_ref().filter(|_| !is_tcp) {
+        let (is_udp, connects, is_unix) = match endpoint {
+            ListenEndpoint::Udp { .. } => (true, false, false),
+            ListenEndpoint::Tcp { .. } => (false, true, false),
+            ListenEndpoint::Unix(_) => (false, false, true),
+            ListenEndpoint::UnixStream(_) => (false, true, true),
+            ListenEndpoint::Exec(_) | ListenEndpoint::Stdin => (false, false, false),
+        };
+        let is_address = matches!(endpoint, ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. });
+        if let Some(connections) = raw.max_connections.as_ref().filter(|_| !connects) {
             let what =
                 if endpoint.has_lines() { "nobody connects to it" } else { "datagrams come without connections" };
-            self.add(connections, what, "with tcp");
+            self.add(connections, what, "with tcp or unix-stream");
         }
         if let Some(buffer) = raw.receive_buffer.as_ref().filter(|_| !is_udp) {
             let whose = match endpoint {
-                ListenEndpoint::Tcp { .. } => "a connection's",
                 ListenEndpoint::Unix(_) => "a unix socket's",
+                _ if connects => "a connection's",
                 _ => "a pipe's",
             };
             self.add(buffer, format!("{whose} buffer is the kernel's affair: its sender waits"), "with udp");
         }
         if let Some(mode) = raw.mode.as_ref().filter(|_| !is_unix) {
-            self.add(mode, if is_udp || is_tcp { "an address has no file" } else { "it has no file" }, "with unix");
+            let what = if is_address { "an address has no file" } else { "it has no file" };
+            self.add(mode, what, "with unix or unix-stream");
         }
     }
 }

@@ -30,6 +30,7 @@ mod record_limit;
 pub mod reference;
 mod resolve;
 mod resolved;
+mod shaping;
 mod source;
 mod suggest;
 mod talos;
@@ -53,6 +54,7 @@ pub use resolved::{
     CaptureConfig, DestinationConfig, DockerConfig, FilesConfig, GroupingConfig, JournalConfig, KernelConfig,
     ListenConfig, MemlogdConfig, MultilineConfig, ResolvedConfig, RetryConfig, RingConfig, SpillConfig, ViewConfig,
 };
+pub use shaping::{CaseConfig, Expected, Input};
 pub use source::{MAX_FILE_BYTES, Source};
 
 use raw::Raw;

@@ -2,25 +2,10 @@
 //!
 //! A pattern, as `(?i)^error`: matched against bytes, in linear time.
 
-use regex::bytes::Regex;
-
 use super::resolve::Check;
 use super::value::{Located, Scalar};
+pub use crate::parse::expression::Pattern;
 use crate::parse::pattern::TimeFormat;
-
-/// A pattern that compiles.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
-
-impl Pattern {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn compiled(&self) -> Regex {
-        Regex::new(&self.0).expect("it was compiled when it was read")
-    }
-}
 
 impl Scalar for Pattern {
     fn accepted() -> String {
@@ -28,19 +13,7 @@ impl Scalar for Pattern {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("is empty".into());
-        }
-        match Regex::new(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(regex::Error::CompiledTooBig(_)) => Err(format!("`{text}` is too large when compiled")),
-            Err(error) => {
-                // The library's text shows the pattern on lines of its own; the last one says what is wrong.
-                let error = error.to_string();
-                let what = error.lines().last().unwrap_or_default();
-                Err(format!("`{text}` does not compile: {}", what.trim_start_matches("error: ")))
-            }
-        }
+        Self::new(text)
     }
 }
 
@@ -67,7 +40,7 @@ pub struct LinesConfig {
 }
 
 impl Check<'_> {
-    /// What `parse: regex` needs. `given` is where it stands.
+    /// What `parse: regex` or `format: regex` needs. `given` is where it stands, the others are beside it.
     pub(super) fn described<T>(
         &mut self,
         given: &Located<T>,
@@ -75,22 +48,23 @@ impl Check<'_> {
         pattern: Option<&Located<Pattern>>,
         time: Option<&Located<TimeText>>,
     ) -> Option<LinesConfig> {
+        let (beside, word) = given.key.rsplit_once('.').unwrap_or(("", &given.key));
         if !is_regex {
             if let Some(pattern) = pattern {
-                self.add(pattern, "nothing is taken for it", "with `parse: regex`");
+                self.add(pattern, "nothing is taken for it", format!("with `{word}: regex`"));
             }
             if let Some(time) = time {
-                self.add(time, "only the group `time` of a `pattern` is read so", "with `parse: regex`");
+                self.add(time, "only the group `time` of a `pattern` is read so", format!("with `{word}: regex`"));
             }
             return None;
         }
         let Some(pattern) = pattern else {
-            if !self.reported(&given.place, &format!("{}.pattern", given.key.trim_end_matches(".parse"))) {
+            if !self.reported(&given.place, &super::document::join(beside, "pattern")) {
                 self.add(given, "has no `pattern` beside it", Pattern::accepted());
             }
             return None;
         };
-        let regex = pattern.value.compiled();
+        let regex = pattern.value.regex();
         if regex.capture_names().flatten().next().is_none() {
             self.add(pattern, "has no named group", "one with groups as `(?<msg>.*)`");
         }
@@ -114,6 +88,6 @@ mod tests {
             assert!(error.contains(what) && !error.contains('\n'), "{error}");
         }
         assert!(Pattern::parse(r"\w{1000}{1000}").unwrap_err().contains("too large"));
-        assert!(!Pattern::parse(r"(?-u)\xff^\s+").unwrap().compiled().is_match(b"\xff\xff"));
+        assert!(!Pattern::parse(r"(?-u)\xff^\s+").unwrap().is_match(b"\xff\xff"));
     }
 }

@@ -15,6 +15,7 @@ use super::journal::{FieldName, Match};
 use super::multiline::Multiline;
 use super::pattern::{Pattern, TimeText};
 use super::record_limit::RecordLimit;
+use super::shaping::raw::{Case, Route, Step};
 use super::units::{Bytes, Period};
 use super::value::{Auto, Cgroup, Limit, Located, Name, Permissions, Pid, Tags, Unit};
 use crate::source::container::NamePattern;
@@ -63,12 +64,23 @@ document! {
         /// The journal of systemd.
         journal: Journal,
 
-        /// Where Ringward takes in what others send: lines over TCP, datagrams over UDP and to a unix socket as `/dev/log`.
+        /// Where Ringward takes in what others send: lines over TCP and by connections to a unix socket, datagrams over UDP and
+        /// to one as `/dev/log`.
         listen: Vec<Located<Listen>> => "none",
 
         /// Where records are sent. Each destination has its own connection, its own pace and its own retries: one that
         /// is down or slow never delays or loses anything for another.
         destinations: Vec<Located<Destination>> => "one: `stdout:`",
+
+        /// What is done to records before they go into the ring, one step after the other: see `docs/shaping.md`.
+        process: Vec<Located<Step>> => "none",
+
+        /// Which destinations records go to. The first route whose condition holds counts; a record for which none does
+        /// goes to the destinations that no route names. Without routes, each destination gets everything.
+        routes: Vec<Located<Route>> => "none",
+
+        /// Cases that `ringward test` runs: what goes in, and what must come out. `run` does nothing with them.
+        tests: Vec<Located<Case>> => "none",
     }
 }
 
@@ -81,6 +93,12 @@ document! {
 
         /// The most records to hold.
         records: Limit = "unlimited",
+
+        /// Keep the ring in files too, in a folder of this path, which is made: then what is in it survives a restart,
+        /// kill -9 and `switch_root`, and each destination goes on where it was. Meant for a tmpfs or pmem, such as
+        /// `/run/ringward/ring`, where it takes as much again as the ring; on a disk, a slow one holds up sources. One
+        /// Ringward has it. See `docs/delivery.md`.
+        file: PathBuf => "none: in memory only",
     }
 }
 
@@ -320,11 +338,11 @@ document! {
     /// A listener. A line (TCP, a program's output, standard input) or a datagram (UDP, unix socket; newlines at its end
     /// don't count, others belong to it) is a record.
     pub struct Listen {
-        /// Where to listen: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or `unix:///PATH` for a socket that takes datagrams,
-        /// as `unix:///dev/log`. A name is looked up once, at the start. A socket's file that a dead process left is
-        /// replaced; it is removed at the end. `exec:COMMAND ARGUMENT...` starts a program and reads what it prints; when it
-        /// ends it is started again. `stdin:` reads standard input, whose end is the end of the run. See
-        /// `docs/listening.md`.
+        /// Where to listen: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, `unix:///PATH` for a socket that takes datagrams,
+        /// as `unix:///dev/log`, or `unix-stream:///PATH` for one that takes connections. A name is looked up once, at the start.
+        /// A socket's file that a dead process left is replaced; it is removed at the end. `exec:COMMAND ARGUMENT...`
+        /// starts a program and reads what it prints; when it ends it is started again. `stdin:` reads standard input, whose
+        /// end is the end of the run. See `docs/listening.md`.
         endpoint: ListenEndpoint => "required",
 
         /// `talos-service` of what does not say it, and the name in the log. Unique.
@@ -359,7 +377,7 @@ document! {
         /// The longest line. A longer one is split there, and the pieces are marked.
         max_line: Bytes = "256KiB",
 
-        /// TCP: the most connections at a time. Others wait until one ends.
+        /// TCP and `unix-stream`: the most connections at a time. Others wait until one ends.
         max_connections: u32 = "512",
 
         /// UDP: room in the kernel for what was not read yet; what comes when it is full is counted, and reported as

@@ -71,6 +71,9 @@ pub fn resolve(
     let memlogd = check.memlogd(&value_of(&raw.memlogd), &ring);
     let docker = check.docker(raw.docker.as_ref(), &capture, &raw_ring);
     let destinations = check.destinations(raw.destinations.as_ref(), for_all, &state_dir);
+    let process = check.process(raw.process.as_ref());
+    let routes = check.routes(raw.routes.as_ref(), &destinations);
+    let tests = check.cases(raw.tests.as_ref(), &destinations);
     let config = ResolvedConfig {
         io: raw.io().value,
         shutdown_timeout: check.period(&raw.shutdown_timeout(), "0s", "1h"),
@@ -84,6 +87,9 @@ pub fn resolve(
         journal,
         listen,
         destinations,
+        process,
+        routes,
+        tests,
         state_dir,
     };
     if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -136,6 +142,7 @@ impl Check<'_> {
                 Limit::Unlimited => u64::MAX,
                 Limit::AtMost(records) => records,
             },
+            file: raw.file.as_ref().map(|file| file.value.clone()),
         }
     }
 

@@ -13,6 +13,8 @@ use super::raw::{
     CaptureParse, CutChoice, EntryChoice, FacilityChoice, FileFormat, Format, HookChoice, IoChoice, JournalNames,
     ParseChoice, ReadFrom, RecordsChoice, SegmentChoice, TraceChoice,
 };
+use super::shaping::CaseConfig;
+use crate::shape::spec;
 use crate::source::container::NamePattern;
 use crate::source::file::Glob;
 
@@ -38,6 +40,18 @@ pub struct ResolvedConfig {
     pub listen: Vec<ListenConfig>,
     /// At least one; names and spill directories are unique; at most one is [`Endpoint::Stdout`].
     pub destinations: Vec<DestinationConfig>,
+    /// In the order in which they are run.
+    pub process: Vec<spec::Step>,
+    /// Bits are the numbers of `destinations`. `None` where all records go everywhere.
+    pub routes: Option<spec::Routes>,
+    pub tests: Vec<CaseConfig>,
+}
+
+impl ResolvedConfig {
+    /// Whether a destination goes on where an earlier run has left it: all do where the ring is kept in files.
+    pub fn resumes(&self, destination: &DestinationConfig) -> bool {
+        destination.endpoint.is_resumed() || self.ring.file.is_some()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +60,8 @@ pub struct RingConfig {
     pub bytes: usize,
     /// At least 1; `u64::MAX` where unlimited.
     pub records: u64,
+    /// The folder where it is kept in files too.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

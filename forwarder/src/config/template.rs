@@ -5,11 +5,14 @@
 
 use super::host::Host;
 use super::suggest;
+use crate::shape::Piece;
 
 /// The names that stand for something.
 const NAMES: [&str; 4] = ["hostname", "machine-id", "boot-id", "ip"];
 /// What stands before the name of an environment variable.
 const VARIABLE: &str = "env:";
+/// What stands before the name of a record's field, where there is a record.
+const FIELD: &str = "field:";
 
 /// Why a text can't be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,24 +24,47 @@ pub(super) struct TemplateError {
 /// The text with its templates replaced.
 pub(super) fn expand(text: &str, host: &Host) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
+    walk(text, host, false, |piece| match piece {
+        Piece::Text(text) => out.push_str(&text),
+        // Not accepted here.
+        Piece::Field(_) => {}
+    })?;
+    Ok(out)
+}
+
+/// The text with its templates replaced, but for those of fields: `${field:NAME}`.
+pub(super) fn pieces(text: &str, host: &Host) -> Result<Vec<Piece>, TemplateError> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    walk(text, host, true, |piece| match (piece, pieces.last_mut()) {
+        (Piece::Text(more), Some(Piece::Text(text))) => text.push_str(&more),
+        (Piece::Text(text), _) if text.is_empty() => {}
+        (piece, _) => pieces.push(piece),
+    })?;
+    Ok(pieces)
+}
+
+fn walk(text: &str, host: &Host, has_fields: bool, mut put: impl FnMut(Piece)) -> Result<(), TemplateError> {
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         if let Some(before) = rest[..at].strip_suffix('$') {
-            out.push_str(before);
-            out.push_str("${");
+            put(Piece::Text(format!("{before}${{")));
             rest = &rest[at + 2..];
             continue;
         }
-        out.push_str(&rest[..at]);
+        put(Piece::Text(rest[..at].to_owned()));
         let Some(end) = rest[at..].find('}') else {
             let what = format!("`{}` has no `}}`", suggest::abbreviate(&rest[at..]));
             return Err(TemplateError { what, accepted: "`${NAME}`; `$${` for `${` itself".into() });
         };
-        out.push_str(&lookup(&rest[at + 2..at + end], host)?);
+        let name = &rest[at + 2..at + end];
+        put(match name.strip_prefix(FIELD).filter(|field| has_fields && !field.is_empty()) {
+            Some(field) => Piece::Field(field.to_owned()),
+            None => Piece::Text(lookup(name, host)?),
+        });
         rest = &rest[at + end + 1..];
     }
-    out.push_str(rest);
-    Ok(out)
+    put(Piece::Text(rest.to_owned()));
+    Ok(())
 }
 
 /// The template that expands to `text`.

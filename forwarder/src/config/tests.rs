@@ -59,7 +59,7 @@ fn everything_can_be_said() {
             .as_str(),
     )
     .unwrap();
-    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5 });
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 5, file: None });
     assert_eq!(
         config.capture,
         CaptureConfig {
@@ -336,7 +336,7 @@ fn later_documents_replace_values_and_extend_lists() {
                 io: uring\nring: {records: 9}\ndestinations: [{endpoint: 'udp://h:2'}]\n";
     let config = from_text("t.yaml", text).unwrap();
     assert_eq!(config.io, IoChoice::Uring);
-    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9 });
+    assert_eq!(config.ring, RingConfig { bytes: 8 << 20, records: 9, file: None });
     assert_eq!(config.destinations.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["udp://h:1", "udp://h:2"]);
 }
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::encode::json_lines::{EncodeReport, JsonLines, JsonLinesOptions};
 use crate::io::Payload;
 use crate::record::Batch;
-use crate::ring::{BatchRef, Selection};
+use crate::ring::{BatchRef, Wanted};
 
 /// Encoded bytes that are kept for each distinct encoding; the newest batch is kept whatever it has.
 const KEPT_BYTES: usize = 2 << 20;
@@ -45,12 +45,13 @@ pub struct Encoders(Rc<RefCell<Vec<Rc<RefCell<Shared>>>>>);
 impl Encoders {
     /// An encoder that shares what it makes with those of the same options, and for the same records: who never comes to
     /// a batch must not have it kept.
-    pub(super) fn encoder(&self, options: JsonLinesOptions, selection: Selection) -> Encoder {
+    pub(super) fn encoder(&self, options: JsonLinesOptions, wanted: impl Into<Wanted>) -> Encoder {
+        let wanted = wanted.into();
         let mut all = self.0.borrow_mut();
         all.retain(|shared| shared.borrow().members > 0);
-        let known = all.iter().find(|shared| shared.borrow().is_of(&options, selection)).cloned();
+        let known = all.iter().find(|shared| shared.borrow().is_of(&options, wanted)).cloned();
         let shared = known.unwrap_or_else(|| {
-            let shared = Rc::new(RefCell::new(Shared::new(options.clone(), selection)));
+            let shared = Rc::new(RefCell::new(Shared::new(options.clone(), wanted)));
             all.push(Rc::clone(&shared));
             shared
         });
@@ -140,7 +141,7 @@ impl Drop for Encoder {
 /// What destinations of the same options share.
 struct Shared {
     options: JsonLinesOptions,
-    selection: Selection,
+    wanted: Wanted,
     encoder: JsonLines,
     /// Destinations.
     members: usize,
@@ -164,11 +165,11 @@ struct Kept {
 }
 
 impl Shared {
-    fn new(options: JsonLinesOptions, selection: Selection) -> Self {
+    fn new(options: JsonLinesOptions, wanted: Wanted) -> Self {
         Self {
             encoder: JsonLines::new(options.clone()),
             options,
-            selection,
+            wanted,
             members: 0,
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -178,8 +179,8 @@ impl Shared {
         }
     }
 
-    fn is_of(&self, options: &JsonLinesOptions, selection: Selection) -> bool {
-        self.options == *options && self.selection == selection
+    fn is_of(&self, options: &JsonLinesOptions, wanted: Wanted) -> bool {
+        self.options == *options && self.wanted == wanted
     }
 
     /// Appends `records`, if they are kept or worth keeping.
@@ -271,6 +272,7 @@ mod tests {
 
     use super::*;
     use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+    use crate::ring::Selection;
 
     fn options(newline: bool) -> JsonLinesOptions {
         JsonLinesOptions { newline, max_record_bytes: Some(2000), ..JsonLinesOptions::default() }
@@ -283,7 +285,7 @@ mod tests {
             let body = sequence.to_string().repeat(*size);
             builder.push(&origin, RecordMeta::line(0, body.as_bytes()), body.as_bytes());
         }
-        BatchRef { sequence, batch: Arc::new(builder.seal()) }
+        BatchRef::new(sequence, Arc::new(builder.seal()))
     }
 
     type Encoded = (Vec<u8>, Vec<usize>, EncodeReport);

@@ -91,7 +91,7 @@ pub async fn run(
     stop: StopSignal,
     encoders: Encoders,
 ) -> DrainReport {
-    let encoder = encoders.encoder(config.encoding(), cursor.selection());
+    let encoder = encoders.encoder(config.encoding(), cursor.wanted());
     let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop, encoder };
     let mut report = match &config.endpoint {
         Endpoint::Udp { host, port } => udp::run(task, host, *port).await,

@@ -209,7 +209,7 @@ mod tests {
         for body in bodies {
             builder.push(&origin, RecordMeta::line(0, body.as_bytes()), body.as_bytes());
         }
-        BatchRef { sequence, batch: Arc::new(builder.seal()) }
+        BatchRef::new(sequence, Arc::new(builder.seal()))
     }
 
     fn bodies(encoded: &[u8]) -> Vec<String> {

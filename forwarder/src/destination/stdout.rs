@@ -182,7 +182,7 @@ mod tests {
             if let Some(bound) = bound {
                 handle.drain_until(Instant::now() + bound);
             }
-            let encoder = Encoders::default().encoder(config.encoding(), cursor.selection());
+            let encoder = Encoders::default().encoder(config.encoding(), cursor.wanted());
             let task = Task { config: &config, cursor: &mut cursor, counters: &counters, stop: &stop, encoder };
             run_on(task, stdout.into()).await
         });

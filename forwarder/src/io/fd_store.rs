@@ -1,5 +1,5 @@
-//! Descriptors that outlive this process, because another one keeps them: systemd (`FileDescriptorStoreMax=`), or
-//! `memlogd -fd-holder`.
+//! Descriptors that outlive this process, because another one keeps them: systemd (`FileDescriptorStoreMax=`), or the
+//! holder of `ringward memlogd -fd-holder` and `ringward run --fd-holder`.
 //!
 //! Both speak systemd's protocol: datagrams to `$NOTIFY_SOCKET`, `FDSTORE=1` with a descriptor and `FDSTOREREMOVE=1` without,
 //! each with a name. systemd gives them to the next process as 3 and the following numbers, by `$LISTEN_PID`,
@@ -10,7 +10,9 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
     connect, sendmsg, socket_with,
@@ -20,6 +22,12 @@ use rustix::net::{
 pub const HELD: &str = "RINGWARD_HELD";
 /// Where to send what is to be kept.
 pub const NOTIFY: &str = "NOTIFY_SOCKET";
+/// How the names of sockets begin that were bound by this process: the holder removes their files at its end.
+pub const SOCKET: &str = "socket.";
+/// Of the pipe whose other end the holder closes when it is to end itself: no process of ours comes after this one then.
+pub const LAST: &str = "holder.last";
+/// How the names of beginnings of lines begin, which are short: the holder has room for one for each descriptor.
+pub const BEGUN: &str = "begun.";
 /// The longest name.
 pub const NAME_BYTES: usize = 255;
 
@@ -27,9 +35,12 @@ pub const NAME_BYTES: usize = 255;
 const FIRST: RawFd = 3;
 
 /// Whoever keeps descriptors for us; nobody may.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FdStore {
-    socket: Option<OwnedFd>,
+    socket: Option<Arc<OwnedFd>>,
+    is_holder: bool,
+    /// See [`LAST`].
+    last: Option<Arc<OwnedFd>>,
 }
 
 /// What was kept for this process: names and descriptors.
@@ -40,15 +51,33 @@ impl FdStore {
     /// called once.
     pub fn of_environment() -> (Self, Kept) {
         let address = std::env::var_os(NOTIFY);
-        let socket = address.and_then(|address| connected(&address).ok());
+        let socket = address.and_then(|address| connected(&address).ok()).map(Arc::new);
+        let is_holder = std::env::var(HELD).is_ok_and(|held| held_by(&held, parent()).is_some());
         let numbers = numbers(|name| std::env::var(name).ok(), std::process::id(), parent());
         let take = |(number, name)| Some((name, inherited(number)?));
-        (Self { socket }, numbers.into_iter().filter_map(take).collect())
+        let mut kept: Kept = numbers.into_iter().filter_map(take).collect();
+        let last = kept.iter().position(|(name, _)| name == LAST);
+        let last = last.map(|index| Arc::new(kept.swap_remove(index).1));
+        (Self { socket, is_holder, last }, kept)
     }
 
     /// Whether there is anybody who keeps anything.
     pub fn is_there(&self) -> bool {
         self.socket.is_some()
+    }
+
+    /// Whether it is the holder, which keeps also the sockets and their files.
+    pub fn is_holder(&self) -> bool {
+        self.is_there() && self.is_holder
+    }
+
+    /// Whether the holder will start another process like this one when this one ends, as far as that is known now.
+    pub fn has_successor(&self) -> bool {
+        let Some(last) = &self.last else { return false };
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut watched = [PollFd::new(&**last, PollFlags::IN)];
+        // Nothing is ever written to it.
+        self.is_holder() && poll(&mut watched, Some(&no_wait)) == Ok(0)
     }
 
     /// Has `descriptor` kept under `name`: printable, without `:`, and at most [`NAME_BYTES`]. It stays kept also when
@@ -75,7 +104,7 @@ impl FdStore {
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+        sendmsg(&**socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 }

@@ -3,9 +3,11 @@
 //! A file that a dead process left is replaced; one that somebody listens on, or that is no socket, is an error. The
 //! file is removed when its [`SocketFile`] is dropped, unless another has taken its place meanwhile.
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -154,6 +156,18 @@ impl SocketKind {
         }
         std::fs::remove_file(path).map_err(failed)
     }
+}
+
+/// The path that a socket is bound to, as it was named then.
+pub fn bound_path(socket: impl AsFd) -> Option<PathBuf> {
+    let address = rustix::net::getsockname(socket).ok()?;
+    let address = SocketAddrUnix::try_from(address).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(address.path_bytes()?)))
+}
+
+/// Whether a socket is bound to `path`, and its file is there.
+pub fn is_bound_to(socket: impl AsFd, path: &Path) -> bool {
+    bound_path(socket).is_some_and(|bound| bound == path) && path.exists()
 }
 
 impl SocketFile {

@@ -1,3 +1,4 @@
 //! What Ringward says about itself.
 
 pub mod counters;
+pub mod shaping;

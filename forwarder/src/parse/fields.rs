@@ -60,6 +60,12 @@ impl Fields {
         self.put(key, value, true);
     }
 
+    /// Whether there is one of this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let key_of = |span: Span| self.more.get(span.start as usize - self.line_len..)?.get(..span.len as usize);
+        self.pairs.list.iter().any(|pair| key_of(pair.field.key) == Some(key.as_bytes()))
+    }
+
     /// Adds a field whose key was written beside the line.
     pub(super) fn put(&mut self, key: Span, value: Span, is_json: bool) {
         let text = &self.more[key.start as usize - self.line_len..];

@@ -53,6 +53,13 @@ impl LineKind {
     }
 }
 
+/// The process that has sent a message, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: u32,
+    pub uid: u32,
+}
+
 /// What a line says.
 #[derive(Clone, Copy, Debug)]
 pub struct Parsed<'p> {
@@ -108,7 +115,7 @@ impl LineParser {
             LineKind::Text => return Some(Parsed::text(line)),
             LineKind::TalosSyslog => return self.syslog.parse_talos(line, now_ns),
             LineKind::Syslog | LineKind::LocalSyslog => {
-                let sender = if kind == LineKind::Syslog { Sender::Elsewhere } else { Sender::Here };
+                let sender = if kind == LineKind::Syslog { Sender::Elsewhere } else { Sender::Here(None) };
                 return self.syslog.parse(sender, line, now_ns);
             }
             LineKind::Auto if line.first() == Some(&b'{') => {}
@@ -124,6 +131,11 @@ impl LineParser {
             LineKind::Logfmt => self.logfmt.parse(&mut self.times, line),
             _ => peer::parse(&mut self.json, &mut self.times, line),
         })
+    }
+
+    /// The same for [`LineKind::LocalSyslog`], of a process that the kernel has named.
+    pub fn parse_from<'p>(&'p mut self, process: Process, line: &'p [u8], now_ns: i64) -> Option<Parsed<'p>> {
+        self.syslog.parse(Sender::Here(Some(process)), line, now_ns)
     }
 }
 

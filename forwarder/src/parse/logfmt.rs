@@ -60,6 +60,15 @@ impl LogfmtParser {
         self.give(times, line)
     }
 
+    /// Reads the pairs of a line, sorted by key, each key once; whether it is a line of them.
+    pub(crate) fn read_pairs(&mut self, line: &[u8]) -> bool {
+        let is_read = self.read_whole(line);
+        if is_read {
+            self.settle(line);
+        }
+        is_read
+    }
+
     /// Reads a line; whether it is one of the format.
     pub(super) fn read_whole(&mut self, line: &[u8]) -> bool {
         self.clear();
@@ -87,13 +96,13 @@ impl LogfmtParser {
         self.pairs.list.len() > 1 && !self.has_bare_keys && self.pairs.list.iter().all(|pair| named(pair.field.key))
     }
 
-    /// The pairs that were read, in their order.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = FieldSpan> {
+    /// The pairs that were read, in their order: spans over the line and, behind it, [`LogfmtParser::more`].
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = FieldSpan> {
         self.pairs.list.iter().map(|pair| pair.field)
     }
 
     /// What does not stand in the line as it is meant.
-    pub(super) fn more(&self) -> &[u8] {
+    pub(crate) fn more(&self) -> &[u8] {
         &self.more
     }
 
@@ -107,12 +116,17 @@ impl LogfmtParser {
 
     /// The record of the line that was read.
     pub(super) fn give<'p>(&'p mut self, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
-        self.pairs.order(line, &self.more);
-        join_equal(&mut self.pairs, line, &mut self.more);
+        self.settle(line);
         let (time_ns, level, body) = self.take_named(times, line);
         // What was cut off of a line may have been more pairs.
         let is_object = false;
         Parsed { time_ns, level, is_object, parts: Parts { line, more: &self.more, body, fields: &self.fields } }
+    }
+
+    /// Sorts the pairs by key, each key once.
+    fn settle(&mut self, line: &[u8]) {
+        self.pairs.order(line, &self.more);
+        join_equal(&mut self.pairs, line, &mut self.more);
     }
 
     fn read(&mut self, line: &[u8], mut at: usize) -> Option<()> {

@@ -7,6 +7,7 @@
 
 pub mod cri;
 pub mod docker_json;
+pub mod expression;
 mod fields;
 pub mod journal;
 pub mod json;
@@ -25,3 +26,5 @@ mod stamp;
 pub mod syslog;
 pub mod talos;
 mod time;
+
+pub(crate) use time::{Time, TimeReader};

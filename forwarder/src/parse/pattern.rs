@@ -202,20 +202,22 @@ fn seconds(text: &[u8]) -> Option<Time> {
     Some(Time { seconds, nanos: if per_second == 1 { 0 } else { (rest * unit) as u32 } })
 }
 
-/// The level that a word means, by the names of syslog and of loggers' levels, in small or large letters.
+/// The level that a word means, by the names of syslog and of loggers' levels, in small or large letters; or a digit, as in
+/// journald's `PRIORITY`.
 pub fn level_of(name: &[u8]) -> Option<Level> {
-    let mut small = [0; 9];
+    let mut small = [0; 11];
     let small = small.get_mut(..name.len())?;
     small.copy_from_slice(name);
     small.make_ascii_lowercase();
     Some(match &*small {
+        [digit @ b'0'..=b'7'] => Level::from_priority(u32::from(digit - b'0')),
         b"emerg" | b"emergency" => Level::Emerg,
         b"alert" => Level::Alert,
         b"crit" | b"critical" | b"fatal" | b"panic" | b"dpanic" | b"c" | b"f" => Level::Crit,
         b"err" | b"error" | b"erro" | b"severe" | b"e" => Level::Err,
         b"warn" | b"warning" | b"w" => Level::Warning,
         b"notice" | b"n" => Level::Notice,
-        b"info" | b"inf" | b"i" => Level::Info,
+        b"info" | b"information" | b"inf" | b"i" => Level::Info,
         b"debug" | b"debg" | b"dbg" | b"trace" | b"trce" | b"fine" | b"finer" | b"finest" | b"d" | b"t" => Level::Debug,
         _ => return None,
     })

@@ -7,7 +7,7 @@ use std::io::Write;
 
 /// A time in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time {
+pub(crate) struct Time {
     /// Since the epoch.
     pub(super) seconds: i64,
     pub(super) nanos: u32,
@@ -26,7 +26,7 @@ const NANOS: i64 = 1_000_000_000;
 
 /// Reads times that are mostly written as Go writes them in UTC, and mostly of the same second as the one before.
 #[derive(Default)]
-pub(super) struct TimeReader {
+pub(crate) struct TimeReader {
     /// `2026-01-02T03:04:05`, and its second.
     last: ([u8; 19], i64),
 }
@@ -48,7 +48,7 @@ impl TimeReader {
     }
 
     /// As a Go program would have read it, where it isn't Go's zero time.
-    pub(super) fn rfc3339(&mut self, text: &[u8]) -> Option<Time> {
+    pub(crate) fn rfc3339(&mut self, text: &[u8]) -> Option<Time> {
         self.read(text).map(|(time, _)| time).filter(|time| *time != ZERO)
     }
 }
@@ -76,12 +76,12 @@ fn canonical_fraction(text: &[u8]) -> Option<u32> {
 
 impl Time {
     /// Nanoseconds since the epoch; between the years 1677 and 2262.
-    pub(super) fn ns(self) -> Option<i64> {
+    pub(crate) fn ns(self) -> Option<i64> {
         self.seconds.checked_mul(NANOS)?.checked_add(i64::from(self.nanos))
     }
 
     /// Seconds since the epoch or, where that is after the year 3000, milliseconds. With the rounding of Go's floats.
-    pub(super) fn of_number(number: f64) -> Option<Self> {
+    pub(crate) fn of_number(number: f64) -> Option<Self> {
         let number = if number.trunc() > LAST_SECOND { number / 1000.0 } else { number };
         if number.abs() > MAX_SECONDS {
             return None;

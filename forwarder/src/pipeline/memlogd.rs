@@ -1,12 +1,13 @@
 //! memlogd: its two sockets around a ring, as a part of `ringward run` or alone.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::io::unix::{SocketFile, SocketKind};
+use crate::io::fd_store::{FdStore, Kept, SOCKET};
+use crate::io::unix::{SocketFile, SocketKind, is_bound_to};
 use crate::ring::{Ring, RingLimits};
 use crate::source::memlogd::{self, LineLimit, MemlogdHandle};
 use crate::view::query::{self, QueryOptions};
@@ -25,6 +26,8 @@ pub struct MemlogdOptions {
     pub query: BoundSocket,
     pub line: LineLimit,
     pub view: QueryOptions,
+    /// Who keeps descriptors, and those that were kept for this process.
+    pub kept: (FdStore, Kept),
 }
 
 /// memlogd's threads, and the files of its sockets.
@@ -43,11 +46,40 @@ impl BoundSocket {
     }
 }
 
+/// A socket that the holder keeps under `name`, with its file: from the process before this one, or for the next; without a
+/// holder, one of our own.
+///
+/// # Errors
+/// As [`BoundSocket::bind`].
+pub fn held_socket(
+    name: &str,
+    kind: SocketKind,
+    path: &Path,
+    (store, kept): &mut (FdStore, Kept),
+) -> anyhow::Result<BoundSocket> {
+    if !store.is_holder() {
+        return BoundSocket::bind(kind, path);
+    }
+    let name = format!("{SOCKET}{name}");
+    if let Some(index) = kept.iter().position(|(kept, _)| *kept == name) {
+        let (_, socket) = kept.swap_remove(index);
+        if is_bound_to(&socket, path) {
+            return Ok(BoundSocket { socket, file: None });
+        }
+        // The configuration names another path now.
+        store.let_go(&name).context("the holder can't be told")?;
+    }
+    let bound = BoundSocket::bind(kind, path)?;
+    store.keep(&name, bound.socket.as_fd()).context("the holder can't be given a socket")?;
+    bound.file.into_iter().for_each(SocketFile::leave);
+    Ok(BoundSocket { socket: bound.socket, file: None })
+}
+
 impl Memlogd {
     /// # Errors
     /// Where threads or descriptors have run out.
     pub fn start(options: MemlogdOptions, ring: &Arc<Ring>) -> anyhow::Result<Self> {
-        let source = memlogd::start(options.log.socket, options.line, Arc::clone(ring))
+        let source = memlogd::start(options.log.socket, options.line, Arc::clone(ring), options.kept)
             .context("the log socket can't be served")?;
         let query = query::start(options.query.socket, options.view, Arc::clone(ring))
             .context("the query socket can't be served")?;
@@ -74,13 +106,17 @@ impl Clients {
     }
 }
 
-/// Runs memlogd alone until a signal asks to stop. With `prints`, standard output has every entry too.
+/// Runs memlogd alone until a signal asks to stop, with the ring in `file` too where that is given. With `prints`, standard
+/// output has every entry of this run too.
 ///
 /// # Errors
 /// Where threads or descriptors have run out.
-pub fn run_alone(options: MemlogdOptions, limits: RingLimits, prints: bool) -> anyhow::Result<()> {
+pub fn run_alone(options: MemlogdOptions, limits: RingLimits, file: Option<&Path>, prints: bool) -> anyhow::Result<()> {
     let mut signals = super::Signals::catch()?;
-    let ring = Ring::new(limits, 1);
+    let ring = match file {
+        Some(folder) => super::ring_file::open_alone(folder, limits)?,
+        None => Ring::new(limits, 1),
+    };
     let printer = prints.then(|| print::start(&ring)).transpose().context("standard output can't be printed to")?;
     let memlogd = Memlogd::start(options, &ring)?;
     tracing::info!("ready: memlogd");

@@ -60,7 +60,7 @@ impl Sources {
         sources.start_listening(&config.listen, ring)?;
         sources.start_docker(config, ring, state)?;
         let console = sources.start_capture(&config.capture, &config.kernel, ring, state)?;
-        sources.start_kmsg(&config.kernel, ring, boot_id, console);
+        sources.start_kmsg(&config.kernel, ring, boot_id, console, state);
         if sources.memlogd.is_some() {
             sources.parts.push("memlogd's descriptors".into());
         }
@@ -112,7 +112,14 @@ impl Sources {
         Ok(())
     }
 
-    fn start_kmsg(&mut self, config: &KernelConfig, ring: &Arc<Ring>, boot_id: &str, console: Option<ConsoleTexts>) {
+    fn start_kmsg(
+        &mut self,
+        config: &KernelConfig,
+        ring: &Arc<Ring>,
+        boot_id: &str,
+        console: Option<ConsoleTexts>,
+        state: Option<&StateDir>,
+    ) {
         if !config.enabled {
             return;
         }
@@ -121,7 +128,9 @@ impl Sources {
             FacilityChoice::Talos => FacilityNames::Talos,
         };
         let path = config.kmsg.clone();
-        let options = KmsgOptions { path, boot_id: boot_id.to_owned(), facility_names, console };
+        let source = kmsg::source_key(boot_id);
+        let after = state.map_or(0, |state| state.in_earlier_ring(&source));
+        let options = KmsgOptions { path, source, after, facility_names, console };
         match kmsg::start(options, Arc::clone(ring)) {
             Ok(handle) => {
                 self.parts.push("the kernel log".into());
@@ -320,8 +329,8 @@ impl Sources {
 /// Which lines are joined.
 fn joining(config: &MultilineConfig) -> Arc<JoinOptions> {
     let grouping = match &config.grouping {
-        GroupingConfig::Start(pattern) => Grouping::Start(pattern.compiled()),
-        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.compiled()),
+        GroupingConfig::Start(pattern) => Grouping::Start(pattern.regex().clone()),
+        GroupingConfig::Continuation(pattern) => Grouping::Continuation(pattern.regex().clone()),
         GroupingConfig::Traces(choice) => Grouping::traces(match choice {
             TraceChoice::All => &Language::ALL,
             TraceChoice::Go => &[Language::Go],
@@ -352,7 +361,7 @@ fn captured_kind(parse: CaptureParse, pattern: Option<&LinesConfig>) -> LineKind
 /// Lines as the configuration describes them. It holds until the program ends, and so does what is made of it.
 fn described(lines: Option<&LinesConfig>) -> LineKind {
     let Some(lines) = lines else { return LineKind::Text };
-    let pattern = LinePattern::new(lines.pattern.compiled(), lines.time.clone());
+    let pattern = LinePattern::new(lines.pattern.regex().clone(), lines.time.clone());
     LineKind::Pattern(Box::leak(Box::new(pattern)))
 }
 
@@ -368,7 +377,7 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::Regex, _) => described(config.pattern.as_ref()),
             (ParseChoice::Talos, _) => LineKind::Talos,
             (ParseChoice::Logfmt, _) => LineKind::Logfmt,
-            (ParseChoice::Syslog, ListenEndpoint::Unix(_)) => LineKind::LocalSyslog,
+            (ParseChoice::Syslog, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_)) => LineKind::LocalSyslog,
             (ParseChoice::Syslog, _) => LineKind::Syslog,
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
             (ParseChoice::Text | ParseChoice::JournalExport, _) => LineKind::Text,
@@ -388,7 +397,7 @@ fn keeping(config: &ResolvedConfig) -> Vec<String> {
     let keeping = config
         .destinations
         .iter()
-        .filter(|destination| destination.endpoint.is_resumed() && destination.records != RecordsChoice::Kernel);
+        .filter(|destination| config.resumes(destination) && destination.records != RecordsChoice::Kernel);
     keeping.map(|destination| destination.name.clone()).collect()
 }
 

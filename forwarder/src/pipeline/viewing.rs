@@ -11,7 +11,7 @@ use anyhow::Context;
 use crate::config::ViewConfig;
 use crate::io::unix::{SocketFile, SocketKind};
 use crate::ring::Ring;
-use crate::view::{ViewHandle, viewer};
+use crate::view::{Stages, ViewHandle, viewer};
 
 /// The socket and its thread, where there is one.
 pub(super) struct Viewing(Option<(ViewHandle, SocketFile)>);
@@ -19,9 +19,9 @@ pub(super) struct Viewing(Option<(ViewHandle, SocketFile)>);
 impl Viewing {
     /// # Errors
     /// Where it can't be had and was asked for.
-    pub(super) fn start(config: Option<&ViewConfig>, ring: &Arc<Ring>) -> anyhow::Result<Self> {
+    pub(super) fn start(config: Option<&ViewConfig>, ring: &Arc<Ring>, stages: Stages) -> anyhow::Result<Self> {
         let Some(config) = config else { return Ok(Self(None)) };
-        match serve(&config.socket, ring) {
+        match serve(&config.socket, ring, stages) {
             Ok(served) => Ok(Self(Some(served))),
             Err(error) if config.required => Err(error),
             Err(error) => {
@@ -46,12 +46,12 @@ impl Viewing {
     }
 }
 
-fn serve(socket: &Path, ring: &Arc<Ring>) -> anyhow::Result<(ViewHandle, SocketFile)> {
+fn serve(socket: &Path, ring: &Arc<Ring>, stages: Stages) -> anyhow::Result<(ViewHandle, SocketFile)> {
     if let Some(folder) = socket.parent() {
         make_private(folder).with_context(|| format!("{} can't be made", folder.display()))?;
     }
     let (socket, file) = SocketKind::Stream.bind_private(socket)?;
-    let handle = viewer::start(socket, Arc::clone(ring)).context("viewers can't be served")?;
+    let handle = viewer::start(socket, Arc::clone(ring), stages).context("viewers can't be served")?;
     Ok((handle, file))
 }
 

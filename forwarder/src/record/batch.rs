@@ -119,6 +119,11 @@ impl Batch {
         u32_at(&self.data, layout::AT_FLAGS) & layout::FLAG_POSITIONS != 0
     }
 
+    /// Whether it only says which positions were discarded: nobody is given its records.
+    pub fn is_discarded(&self) -> bool {
+        u32_at(&self.data, layout::AT_FLAGS) & layout::FLAG_DISCARDED != 0
+    }
+
     /// Time of the first record in ns since the epoch.
     pub fn first_time_ns(&self) -> i64 {
         i64_at(&self.data, layout::AT_FIRST_TIME)

@@ -61,6 +61,7 @@ pub struct BatchBuilder {
     last_origin: Option<(OriginId, u32)>,
     capacity: usize,
     has_positions: bool,
+    is_discarded: bool,
 }
 
 impl BatchBuilder {
@@ -75,6 +76,7 @@ impl BatchBuilder {
             last_origin: None,
             capacity,
             has_positions: false,
+            is_discarded: false,
         }
     }
 
@@ -137,6 +139,41 @@ impl BatchBuilder {
         let body_at = self.data.len() - HEADER_LEN;
         self.data.extend_from_slice(body);
         self.push_entry(origin, meta, Span::new(body_at, body.len()), fields.len());
+    }
+
+    /// Appends a record whose body and fields are copied piece by piece from other records: as
+    /// [`BatchBuilder::push_with_fields`], with keys that were checked when those were made.
+    #[inline]
+    pub fn push_pieces<'a>(
+        &mut self,
+        origin: &OriginHandle,
+        mut meta: RecordMeta,
+        body: &[u8],
+        fields: impl Iterator<Item = (&'a [u8], FieldValue<'a>)>,
+    ) {
+        let first = self.fields.len();
+        for (key, value) in fields {
+            self.push_field(key, &value);
+        }
+        let room = MOST_BYTES.saturating_sub(self.byte_len());
+        let body = if body.len() > room {
+            meta.flags = meta.flags | Flags::CUT;
+            &body[..room]
+        } else {
+            body
+        };
+        let body_at = self.data.len() - HEADER_LEN;
+        self.data.extend_from_slice(body);
+        self.push_entry(origin, meta, Span::new(body_at, body.len()), self.fields.len() - first);
+    }
+
+    /// A batch of nothing but positions: each record stands for those of its origin up to there, which were discarded.
+    /// Nobody is given them, but they count as read.
+    pub fn seal_discarded(&mut self) -> Batch {
+        self.is_discarded = true;
+        let batch = self.seal();
+        self.is_discarded = false;
+        batch
     }
 
     /// Appends a record whose bytes are copied as they lie in its line, punctuation and all: cheaper than piece by
@@ -224,7 +261,10 @@ impl BatchBuilder {
             data.extend_from_slice(origin.text());
         }
         let total = to_u32(data.len());
-        let flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
+        let mut flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
+        if self.is_discarded {
+            flags |= layout::FLAG_DISCARDED;
+        }
         put(&mut data, 0, &layout::MAGIC);
         put(&mut data, layout::AT_VERSION, &layout::VERSION.to_le_bytes());
         put(&mut data, layout::AT_HEADER_LEN, &(HEADER_LEN as u16).to_le_bytes());

@@ -5,7 +5,8 @@
 //!   0  magic         8   "RINGWARD"
 //!   8  version       u16
 //!  10  header length u16  64
-//!  12  flags         u32  bit 0: some record has a position
+//!  12  flags         u32  bit 0: some record has a position; bit 1: the records are positions of discarded ones, and
+//!                         no more (never stored)
 //!  16  total length  u32  header to end of the origin texts
 //!  20  crc32         u32  IEEE, over all other bytes; 0 in a batch that was never stored
 //!  24  sequence      u64  position in the ring; 0 in a batch that was never stored
@@ -53,6 +54,7 @@ pub(super) const RECORD_LEN: usize = 40;
 pub(super) const FIELD_LEN: usize = 20;
 pub(super) const ORIGIN_LEN: usize = 16;
 pub(super) const FLAG_POSITIONS: u32 = 1;
+pub(super) const FLAG_DISCARDED: u32 = 2;
 
 pub(super) const AT_VERSION: usize = 8;
 pub(super) const AT_HEADER_LEN: usize = 10;

@@ -7,8 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::Checkpoint;
-use crate::record::Batch;
+use super::{BatchRef, Checkpoint};
 
 #[derive(Default)]
 pub(super) struct Passed(VecDeque<Entry>);
@@ -19,18 +18,23 @@ pub(super) struct Entry {
     after: u64,
     /// Sequence of the last of them.
     pub(super) through: u64,
+    /// Records of the ring's life up to its end, where that is known.
+    pub(super) ends_at: Option<u64>,
     /// Of their records that can be read again.
     pub(super) positions: Checkpoint,
 }
 
 impl Passed {
     /// Notes a batch whose records count as read once everything below `after` is acknowledged.
-    pub(super) fn note(&mut self, after: u64, through: u64, batch: &Batch) {
+    pub(super) fn note(&mut self, after: u64, passed: &BatchRef) {
+        let BatchRef { sequence: through, batch, ends_at, .. } = passed;
         if self.0.back().is_none_or(|last| last.after != after) {
-            self.0.push_back(Entry { after, through, positions: Checkpoint::new() });
+            self.0.push_back(Entry { after, through: *through, ends_at: *ends_at, positions: Checkpoint::new() });
         }
         let Some(entry) = self.0.back_mut() else { return };
-        entry.through = entry.through.max(through);
+        if *through >= entry.through {
+            (entry.through, entry.ends_at) = (*through, *ends_at);
+        }
         if batch.has_positions() {
             for (source, position) in super::resume::positions(batch, batch.record_count()) {
                 let highest = entry.positions.entry(source).or_insert(0);

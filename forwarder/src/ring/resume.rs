@@ -5,12 +5,15 @@ use crate::record::{Batch, BatchBuilder, Origin, OriginHandle, Record, RecordMet
 use super::Checkpoint;
 
 pub(super) struct Resume {
+    /// What the reader acknowledged in earlier runs.
+    acknowledged: Checkpoint,
+    /// The same, and what it was given of theirs since.
     seen: Checkpoint,
 }
 
 impl Resume {
-    pub(super) fn new(seen: Checkpoint) -> Self {
-        Self { seen }
+    pub(super) fn new(acknowledged: Checkpoint) -> Self {
+        Self { seen: acknowledged.clone(), acknowledged }
     }
 
     /// Records of this batch were given to the reader: don't give them again.
@@ -26,23 +29,42 @@ impl Resume {
 
     /// The batch without the records that the reader has seen; `None` where it has seen none of them.
     pub(super) fn unseen(&self, batch: &Batch) -> Option<Batch> {
-        if self.seen.is_empty() || !batch.has_positions() {
-            return None;
-        }
-        let limits: Vec<u64> = (0..batch.origin_count())
-            .map(|local| origin(batch, local).and_then(|origin| self.seen.get(&origin.source).copied()).unwrap_or(0))
-            .collect();
-        let is_seen = |(origin, position): (u32, u64)| position != 0 && position <= limits[origin as usize];
-        if !batch.positions(batch.record_count()).any(is_seen) {
-            return None;
-        }
-        Some(retain(batch, |record| !is_seen((record.origin, record.position))))
+        beyond(&self.seen, batch)
     }
+
+    /// The same of a batch of an earlier run, which what the reader was given since says nothing about.
+    pub(super) fn unacknowledged(&self, batch: &Batch) -> Option<Batch> {
+        beyond(&self.acknowledged, batch)
+    }
+}
+
+/// The batch without the records up to these positions; `None` where it has none of them.
+fn beyond(seen: &Checkpoint, batch: &Batch) -> Option<Batch> {
+    if seen.is_empty() || !batch.has_positions() {
+        return None;
+    }
+    let limits: Vec<u64> = (0..batch.origin_count())
+        .map(|local| origin(batch, local).and_then(|origin| seen.get(&origin.source).copied()).unwrap_or(0))
+        .collect();
+    let is_seen = |(origin, position): (u32, u64)| position != 0 && position <= limits[origin as usize];
+    if !batch.positions(batch.record_count()).any(is_seen) {
+        return None;
+    }
+    Some(retain(batch, |record| !is_seen((record.origin, record.position))))
 }
 
 /// A copy with the records for which `keep` says so.
 pub(super) fn retain(batch: &Batch, mut keep: impl FnMut(&Record<'_>) -> bool) -> Batch {
     copy(batch, |record, _| keep(record))
+}
+
+/// A copy without the first records.
+pub(super) fn without_first(batch: &Batch, records: u64) -> Batch {
+    let mut index = 0;
+    retain(batch, |_| {
+        index += 1;
+        index > records
+    })
 }
 
 /// A copy with the records for which `keep` says so, and with what it changes of them.

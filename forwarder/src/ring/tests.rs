@@ -114,6 +114,10 @@ impl Overflow for Memory {
 
     fn on_ready(&self, _: OnReady) {}
 
+    fn safe_below(&self) -> u64 {
+        u64::MAX
+    }
+
     fn acknowledge(&self, sequence: u64) {
         self.0.lock().unwrap().retain(|stored, _| *stored > sequence);
     }
@@ -169,6 +173,10 @@ fn a_loss_that_was_not_reported_before_the_end_is_reported_after_it() {
         }
 
         fn on_ready(&self, _: OnReady) {}
+
+        fn safe_below(&self) -> u64 {
+            u64::MAX
+        }
     }
 
     let overflow = Arc::new(Full::default());

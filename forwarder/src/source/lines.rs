@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::output::Output;
 use crate::parse::kata;
-use crate::parse::line::{LineKind, LineParser, Parsed};
+use crate::parse::line::{LineKind, LineParser, Parsed, Process};
 use crate::record::{Flags, OriginHandle, RecordMeta};
 use crate::ring::Ring;
 
@@ -67,6 +67,20 @@ impl Lines {
         now_ns: i64,
         flags: Flags,
     ) -> Option<Flags> {
+        self.put_of(origin, kind, None, line, now_ns, flags)
+    }
+
+    /// The same of a process that the kernel has named, which is for [`LineKind::LocalSyslog`].
+    #[inline]
+    pub fn put_of(
+        &mut self,
+        origin: &OriginHandle,
+        kind: LineKind,
+        process: Option<Process>,
+        line: &[u8],
+        now_ns: i64,
+        flags: Flags,
+    ) -> Option<Flags> {
         if kind.has_glued_records() && flags.is_empty() {
             let mut pieces = 0;
             for piece in kata::split(line) {
@@ -75,7 +89,11 @@ impl Lines {
             }
             return (pieces > 0).then_some(flags);
         }
-        let parsed = match self.parser.parse(kind, line, now_ns) {
+        let parsed = match process {
+            Some(process) if kind == LineKind::LocalSyslog => self.parser.parse_from(process, line, now_ns),
+            _ => self.parser.parse(kind, line, now_ns),
+        };
+        let parsed = match parsed {
             Some(parsed) => parsed,
             None if flags.is_empty() => return None,
             // White space in the middle of a line is a part of it.

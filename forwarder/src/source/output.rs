@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::record::{BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
-use crate::ring::Ring;
+use crate::record::{Batch, BatchBuilder, FieldValue, Lost, OriginHandle, Parts, RecordMeta};
+use crate::ring::{Door, Ring};
 
 /// Bytes of a batch before it is sealed; fewer when the source has nothing more to give, or when the ring is small.
 const BATCH_BYTES: usize = 256 << 10;
@@ -17,12 +17,15 @@ const LEAST_BATCH_BYTES: usize = 4 << 10;
 pub struct Output {
     ring: Arc<Ring>,
     builder: BatchBuilder,
+    /// What stands before the ring.
+    door: Option<Box<dyn Door>>,
 }
 
 impl Output {
     pub fn new(ring: Arc<Ring>) -> Self {
+        let door = ring.door();
         let bytes = BATCH_BYTES.min(ring.limits().bytes / BATCHES).max(LEAST_BATCH_BYTES);
-        Self { ring, builder: BatchBuilder::new(bytes) }
+        Self { ring, builder: BatchBuilder::new(bytes), door }
     }
 
     #[inline]
@@ -55,7 +58,8 @@ impl Output {
     /// Hands over what there is: the source has nothing more at the moment.
     pub fn seal(&mut self) {
         if !self.builder.is_empty() {
-            self.ring.append(self.builder.seal());
+            let batch = self.builder.seal();
+            self.hand_over(batch);
         }
     }
 
@@ -64,7 +68,15 @@ impl Output {
     #[inline]
     fn make_room(&mut self, bytes: usize) {
         if !self.builder.fits(bytes) && !self.builder.is_empty() {
-            self.ring.append(self.builder.seal_before(bytes));
+            let batch = self.builder.seal_before(bytes);
+            self.hand_over(batch);
+        }
+    }
+
+    fn hand_over(&mut self, batch: Batch) {
+        match &mut self.door {
+            None => drop(self.ring.append(batch)),
+            Some(door) => door.pass(batch),
         }
     }
 }

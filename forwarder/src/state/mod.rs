@@ -1,8 +1,9 @@
 //! The state directory: what must survive a restart.
 //!
 //! ```text
-//!  state.json   next ring sequence, boot id, per destination: position per source,
-//!              how to know files again, how far journal files were read
+//!  state.json   next ring sequence, boot id, per destination: position per source
+//!              and in the ring's files, how to know files again, how far journal files were read,
+//!              how records were routed
 //!  lock         held exclusively while a Ringward runs; its pid, for the error message of a second one
 //!  spill/NAME/  see ring/spill
 //! ```
@@ -18,17 +19,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::ring::Checkpoint;
-use crate::sys::files as durable;
+use crate::ring::file::RingPosition;
+use crate::sys::files::{self as durable, Holder, LockError};
 
 pub use self::files::FileMark;
 pub use self::journals::{JournalEntry, JournalMark};
@@ -42,18 +43,14 @@ const VERSION: u32 = 1;
 pub enum StateError {
     #[error("{path} can't be used: {source}")]
     Create { path: PathBuf, source: io::Error },
-    #[error("{path} is in use by another Ringward{}", pid(.holder))]
-    Locked { path: PathBuf, holder: String },
+    #[error("{path} is in use by another Ringward{holder}")]
+    Locked { path: PathBuf, holder: Holder },
     #[error("{path} can't be locked: {source}")]
     Lock { path: PathBuf, source: io::Error },
     #[error("{path} can't be read: {source}")]
     Read { path: PathBuf, source: io::Error },
     #[error("{path} can't be written: {source}")]
     Write { path: PathBuf, source: io::Error },
-}
-
-fn pid(holder: &str) -> String {
-    if holder.is_empty() { String::new() } else { format!(" (pid {holder})") }
 }
 
 /// An open state directory. Cheap to clone; the lock is held until the last clone is gone.
@@ -70,6 +67,8 @@ struct Inner {
 struct Content {
     stored: Stored,
     changed: bool,
+    /// Up to where an earlier run's ring has what each source gave.
+    in_earlier_ring: Checkpoint,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +77,12 @@ struct Stored {
     boot_id: String,
     next_sequence: u64,
     destinations: BTreeMap<String, Checkpoint>,
+    /// What is said of the routes, to know others; empty where each destination gets everything.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    routing: String,
+    /// Where destinations are in a ring that is kept in files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    in_ring: BTreeMap<String, RingPosition>,
     /// By the key of their checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, FileMark>,
@@ -104,7 +109,7 @@ impl StateDir {
                 checkpoint.retain(|source, _| !source.starts_with("boot:"));
             }
         }
-        let content = Mutex::new(Content { stored, changed: true });
+        let content = Mutex::new(Content { stored, changed: true, in_earlier_ring: Checkpoint::new() });
         Ok(Self(Arc::new(Inner { path: path.to_owned(), content, changed: Notify::new(), _lock: lock })))
     }
 
@@ -127,6 +132,45 @@ impl StateDir {
         self.content().stored.destinations.get(destination).cloned().unwrap_or_default()
     }
 
+    /// Records are routed among `destinations` as `routing` says from now on; `true` where they will come twice for that.
+    ///
+    /// A destination's position also covers what was routed elsewhere. By other routes that may be its own now, and where
+    /// the one it was for has not got it, it would be nobody's. So all begin again where the one is that is farthest behind;
+    /// one that is new was never behind.
+    pub fn set_routing(&self, routing: &str, destinations: &[&str]) -> bool {
+        let mut content = self.content();
+        let Content { stored: Stored { routing: before, destinations: stored, in_ring, .. }, changed, .. } =
+            &mut *content;
+        let before = std::mem::replace(before, routing.to_owned());
+        let known: Vec<&Checkpoint> = destinations.iter().filter_map(|name| stored.get(*name)).collect();
+        // Where one side is that each gets everything, nothing is ever only another one's.
+        let is_other = before != routing && !before.is_empty() && !routing.is_empty();
+        let of = |source: &String| known.iter().map(|checkpoint| checkpoint.get(source).copied().unwrap_or(0)).min();
+        let sources = known.iter().flat_map(|checkpoint| checkpoint.keys()).filter(|_| is_other);
+        let least: Checkpoint = sources.map(|source| (source.clone(), of(source).unwrap_or(0))).collect();
+        let places =
+            destinations.iter().filter(|name| stored.contains_key(**name)).map(|name| in_ring.get(*name).copied());
+        let least_place = places.min_by_key(|place| place.map(|place| (place.sequence, place.done))).flatten();
+        let mut goes_back = false;
+        for name in destinations {
+            if let Some(place) = in_ring.get(*name).copied().filter(|place| is_other && Some(*place) != least_place) {
+                goes_back = true;
+                match least_place.filter(|least| least.ring == place.ring) {
+                    Some(least) => in_ring.insert((*name).to_owned(), least),
+                    None => in_ring.remove(*name),
+                };
+            }
+            *changed |= before != routing || !stored.contains_key(*name);
+            // Those that will have acknowledged nothing at the next start are to be told from new ones then.
+            let checkpoint = stored.entry((*name).to_owned()).or_default();
+            for (source, position) in checkpoint.iter_mut().filter(|_| is_other) {
+                goes_back |= least[source] < *position;
+                *position = least[source];
+            }
+        }
+        goes_back
+    }
+
     /// A destination has acknowledged a source up to `position`. Never goes back.
     pub fn advance(&self, destination: &str, source: &str, position: u64) {
         let mut content = self.content();
@@ -137,6 +181,40 @@ impl StateDir {
             content.changed = true;
             self.0.changed.notify_waiters();
         }
+    }
+
+    /// Where a destination is in the ring's files.
+    pub fn ring_position(&self, destination: &str) -> Option<RingPosition> {
+        self.content().stored.in_ring.get(destination).copied()
+    }
+
+    /// A destination goes on there in the ring. Never goes back, but to another ring.
+    pub fn set_ring_position(&self, destination: &str, position: RingPosition) {
+        let mut content = self.content();
+        let known = content.stored.in_ring.get(destination);
+        let place = |position: &RingPosition| (position.sequence, position.done);
+        if known.is_none_or(|known| known.ring != position.ring || place(known) < place(&position)) {
+            content.stored.in_ring.insert(destination.to_owned(), position);
+            content.changed = true;
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// The ring begins with what an earlier run left, which has what sources gave up to these positions.
+    pub fn set_in_earlier_ring(&self, positions: Checkpoint) {
+        self.content().in_earlier_ring = positions;
+    }
+
+    /// Up to where an earlier run's ring has what a source gave.
+    pub fn in_earlier_ring(&self, source: &str) -> u64 {
+        self.content().in_earlier_ring.get(source).copied().unwrap_or(0)
+    }
+
+    /// From where a source is to be read again for each of `destinations`: after what it has acknowledged, or is to get
+    /// from what an earlier run left.
+    pub fn begins(&self, source: &str, destinations: &[String]) -> Vec<u64> {
+        let in_ring = self.in_earlier_ring(source);
+        self.acknowledged(source, destinations).into_iter().map(|position| position.max(in_ring)).collect()
     }
 
     /// Completes when a destination has acknowledged something after this call.
@@ -170,22 +248,10 @@ impl StateDir {
 }
 
 fn lock(path: &Path) -> Result<File, StateError> {
-    let failed = |source| StateError::Lock { path: path.to_owned(), source };
-    let mut file =
-        durable::private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let path = path.parent().unwrap_or(path).to_owned();
-            return Err(StateError::Locked { path, holder: holder.trim().to_owned() });
-        }
-        Err(error) => return Err(failed(error.into())),
-    }
-    file.set_len(0).map_err(failed)?;
-    file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
-    Ok(file)
+    durable::lock(path).map_err(|error| match error {
+        LockError::Held { holder } => StateError::Locked { path: path.parent().unwrap_or(path).to_owned(), holder },
+        LockError::Failed(source) => StateError::Lock { path: path.to_owned(), source },
+    })
 }
 
 /// What is stored; `None` where nothing is. A damaged file is set aside.

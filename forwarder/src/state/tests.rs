@@ -37,6 +37,49 @@ fn positions_of_another_boot_are_dropped() {
     assert_eq!(state.checkpoint("d"), Checkpoint::from([("file:/x".into(), 9)]));
 }
 
+/// What `a` has not got may be for `b` now.
+#[test]
+fn other_routes_begin_where_the_one_is_that_is_farthest_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path());
+    let all = ["a", "b", "new"];
+    assert!(!state.set_routing("one", &["a", "b"]));
+    for (name, source, position) in [("a", "x", 3), ("b", "x", 9), ("b", "y", 5), ("other", "x", 1)] {
+        state.advance(name, source, position);
+    }
+    assert!(!state.set_routing("one", &["a", "b"]), "the same");
+    state.flush().unwrap();
+    drop(state);
+    let state = open(dir.path());
+    assert!(state.set_routing("two", &all));
+    assert_eq!(state.checkpoint("a"), Checkpoint::from([("x".into(), 3)]));
+    assert_eq!(state.checkpoint("b"), Checkpoint::from([("x".into(), 3), ("y".into(), 0)]));
+    assert_eq!(state.checkpoint("new"), Checkpoint::new());
+    assert_eq!(state.checkpoint("other"), Checkpoint::from([("x".into(), 1)]));
+    assert!(state.set_routing("three", &all), "the new one has acknowledged nothing since");
+    assert_eq!(state.checkpoint("b")["x"], 0);
+    state.advance("b", "x", 9);
+    assert!(!state.set_routing("", &all), "each gets everything");
+    assert!(!state.set_routing("four", &all), "each got everything");
+    assert_eq!(state.checkpoint("b")["x"], 9);
+}
+
+#[test]
+fn other_routes_begin_where_the_one_is_that_is_farthest_behind_in_the_ring() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(dir.path());
+    state.set_routing("one", &["a", "b", "c"]);
+    let place = |ring, sequence| RingPosition { ring, sequence, done: 0, records: sequence * 10 };
+    for (name, place) in [("a", place(1, 3)), ("b", place(1, 9)), ("c", place(2, 5))] {
+        state.set_ring_position(name, place);
+    }
+    assert!(state.set_routing("two", &["a", "b", "c"]));
+    let places = ["a", "b", "c"].map(|name| state.ring_position(name));
+    assert_eq!(places, [Some(place(1, 3)), Some(place(1, 3)), None], "another ring's says nothing");
+    assert!(state.set_routing("three", &["a", "b", "c"]), "c begins at the oldest");
+    assert_eq!(state.ring_position("a"), None);
+}
+
 #[test]
 fn a_second_one_is_refused_with_the_pid_of_the_first() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 /// Creates `path` and what is missing above it, readable by this user only. One that exists is left as it is.
@@ -78,6 +79,42 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(".tmp");
     path.with_file_name(name)
+}
+
+/// A file can't be locked.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    Held { holder: Holder },
+    Failed(io::Error),
+}
+
+/// The process that holds a lock, where it is known; shown as an addition to a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Holder(String);
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " (pid {})", self.0) }
+    }
+}
+
+/// Locks `path`, which is made, for as long as the file that is returned is open. Our process id is written into it, for
+/// the error of another.
+pub(crate) fn lock(path: &Path) -> Result<File, LockError> {
+    let failed = LockError::Failed;
+    let mut file = private_file().create(true).truncate(false).open(path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(LockError::Held { holder: Holder(holder.trim().to_owned()) });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+    Ok(file)
 }
 
 /// Writes everything, waiting for room where the file is non-blocking; how much was written in any case.

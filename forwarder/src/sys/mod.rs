@@ -17,7 +17,7 @@ mod tcp_info;
 #[cfg(feature = "ebpf")]
 pub use bpf::recursion_misses;
 pub use memory::release_free_memory;
-pub use recvmmsg::{ReceivedDatagram, ReceivedDatagrams, dropped_datagrams};
+pub use recvmmsg::{ReceivedDatagram, ReceivedDatagrams, SenderProcess, dropped_datagrams};
 #[cfg(feature = "ebpf")]
 pub use ring_fill::RingFill;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Many datagrams in one system call, and how many the kernel had no room for.
+//! Many datagrams in one system call, who sent them, and how many the kernel had no room for.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -16,6 +16,8 @@ pub struct ReceivedDatagrams {
     bytes: Vec<u8>,
     slot: usize,
     lens: [u32; COUNT],
+    /// `None` where nobody asks who sent them.
+    senders: Option<Vec<Control>>,
     count: usize,
 }
 
@@ -25,6 +27,24 @@ pub struct ReceivedDatagram<'d> {
     pub bytes: &'d [u8],
     /// Bytes at its end that there was no room for.
     pub missing: usize,
+    pub sender: Option<SenderProcess>,
+}
+
+/// A process that has sent something to a unix socket, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderProcess {
+    /// As this process sees it.
+    pub pid: u32,
+    pub uid: u32,
+}
+
+/// Control data of one datagram: room for SCM_CREDENTIALS and nothing else, so that descriptors that come along are
+/// closed by the kernel.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    header: libc::cmsghdr,
+    credentials: libc::ucred,
 }
 
 impl Default for ReceivedDatagrams {
@@ -38,7 +58,12 @@ impl ReceivedDatagrams {
     /// For datagrams of so many bytes; longer ones are cut.
     pub fn up_to(len: usize) -> Self {
         let slot = len + APART;
-        Self { bytes: vec![0; COUNT * slot], slot, lens: [0; COUNT], count: 0 }
+        Self { bytes: vec![0; COUNT * slot], slot, lens: [0; COUNT], senders: None, count: 0 }
+    }
+
+    /// The same, and who sent them: for a socket with SO_PASSCRED.
+    pub fn with_senders(len: usize) -> Self {
+        Self { senders: Some(vec![Control::empty(); COUNT]), ..Self::up_to(len) }
     }
 
     /// Takes what has come, without waiting; how many datagrams, and whether there was room for more.
@@ -58,10 +83,15 @@ impl ReceivedDatagrams {
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
         }
+        for (header, control) in headers.iter_mut().zip(self.senders.iter_mut().flatten()) {
+            *control = Control::empty();
+            header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+        }
         // MSG_TRUNC: of one that is cut, the length that it had.
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: every header points at one element of `parts`, which points at a part of `bytes` of its length that
-        // nothing else refers to during this call.
+        // SAFETY: every header points at one element of `parts`, which points at a part of `bytes` of its length, and at one
+        // element of `senders` or none; nothing else refers to these during this call.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -80,10 +110,25 @@ impl ReceivedDatagrams {
 
     /// The datagrams of the last call.
     pub fn iter(&self) -> impl Iterator<Item = ReceivedDatagram<'_>> {
-        self.bytes.chunks_exact(self.slot).zip(&self.lens[..self.count]).map(|(slot, len)| {
+        self.bytes.chunks_exact(self.slot).zip(&self.lens[..self.count]).enumerate().map(|(index, (slot, len))| {
             let len = *len as usize;
-            ReceivedDatagram { bytes: &slot[..len.min(slot.len())], missing: len.saturating_sub(slot.len()) }
+            let sender = self.senders.as_ref().and_then(|senders| senders[index].sender());
+            ReceivedDatagram { bytes: &slot[..len.min(slot.len())], missing: len.saturating_sub(slot.len()), sender }
         })
+    }
+}
+
+impl Control {
+    fn empty() -> Self {
+        // SAFETY: both are numbers only.
+        unsafe { std::mem::zeroed() }
+    }
+
+    /// What the kernel has written here. A process of another PID namespace has no number in this one.
+    fn sender(&self) -> Option<SenderProcess> {
+        let is_there = self.header.cmsg_level == libc::SOL_SOCKET && self.header.cmsg_type == libc::SCM_CREDENTIALS;
+        let pid = u32::try_from(self.credentials.pid).ok().filter(|pid| is_there && *pid != 0)?;
+        Some(SenderProcess { pid, uid: self.credentials.uid })
     }
 }
 
@@ -141,6 +186,33 @@ mod tests {
         let found: Vec<_> = datagrams.iter().map(|datagram| (datagram.bytes.len(), datagram.missing)).collect();
         let room = 1000 + APART;
         assert_eq!(found, [(room, 0), (room, 1), (room, 100_000 - room), (0, 0)]);
+    }
+
+    #[test]
+    fn senders_are_known_and_descriptors_are_not_taken() {
+        let (receiver, sender) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        rustix::net::sockopt::set_socket_passcred(&receiver, true).unwrap();
+        let (read_end, write_end) = rustix::pipe::pipe().unwrap();
+        let passed = [write_end.as_fd()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&passed)));
+        let part = [io::IoSlice::new(b"with a descriptor")];
+        rustix::net::sendmsg(&sender, &part, &mut control, rustix::net::SendFlags::empty()).unwrap();
+        drop(write_end);
+        sender.send(b"without").unwrap();
+        let mut datagrams = ReceivedDatagrams::with_senders(1000);
+        assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), (2, true));
+        let us = SenderProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
+        assert!(datagrams.iter().all(|datagram| datagram.sender == Some(us)));
+        assert_eq!(bytes(&datagrams), [&b"with a descriptor"[..], b"without"]);
+        // The end of file says that nobody has the write end.
+        assert_eq!(rustix::io::read(&read_end, &mut [0; 1]).unwrap(), 0);
+        // Who does not ask is told nothing, and nothing of an earlier call stays.
+        rustix::net::sockopt::set_socket_passcred(&receiver, false).unwrap();
+        sender.send(b"nobody's").unwrap();
+        datagrams.receive(receiver.as_fd()).unwrap();
+        assert_eq!(datagrams.iter().map(|datagram| datagram.sender).collect::<Vec<_>>(), [None]);
     }
 
     #[test]

@@ -21,7 +21,9 @@ mod outgoing;
 pub mod print;
 pub mod query;
 pub mod request;
+mod stage;
 pub mod viewer;
 
 pub use accept::ViewHandle;
 pub use entry::{Entries, EntryFormat};
+pub use stage::Stages;

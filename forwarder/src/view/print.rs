@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::entry::{Entries, EntryFormat};
-use crate::ring::{Cursor, ReaderOptions, Ring};
+use crate::ring::{Cursor, ReaderOptions, Ring, Start};
 use crate::sys::files;
 
 /// Bytes of one write, about.
@@ -30,7 +30,7 @@ impl PrintHandle {
     }
 }
 
-/// Starts printing what `ring` holds and what comes.
+/// Starts printing what comes.
 ///
 /// # Errors
 /// Where standard output can't be copied, or no thread be had.
@@ -41,7 +41,9 @@ pub fn start(ring: &Arc<Ring>) -> io::Result<PrintHandle> {
 
 fn start_on(stdout: OwnedFd, ring: &Arc<Ring>) -> io::Result<PrintHandle> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let cursor = ring.reader(ReaderOptions { sets_pace: false, ..ReaderOptions::new("standard output") });
+    // What an earlier run has left in the ring was printed by that.
+    let options = ReaderOptions { start: Start::Newest, sets_pace: false, ..ReaderOptions::new("standard output") };
+    let cursor = ring.reader(options);
     let (finished, done) = channel();
     std::thread::Builder::new().name("print".into()).spawn(move || {
         runtime.block_on(print(cursor, &stdout));

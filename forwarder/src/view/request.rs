@@ -60,6 +60,9 @@ pub struct Request {
     pub level: Option<u8>,
     /// Text that the record's message or one of its fields holds.
     pub grep: Option<String>,
+    /// Where records are looked at: `source`, before `process`; `ring`, behind it; or as a destination gets them, by its
+    /// name. In the ring, where nothing is said.
+    pub at: Option<String>,
     /// Up to where an earlier Ringward has shown the sources that are read again after a restart.
     pub after: Checkpoint,
 }

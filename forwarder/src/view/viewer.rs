@@ -20,8 +20,9 @@ use super::filter::Filter;
 use super::listing::Listing;
 use super::outgoing::{AHEAD_BYTES, Outgoing, gone};
 use super::request::{Control, MAX_REQUEST, Request, Show, Whose};
+use super::stage::Stages;
 use crate::encode::json_lines::JsonLines;
-use crate::ring::{BatchRef, Checkpoint, Cursor, ReaderOptions, Ring, Selection, Start};
+use crate::ring::{BatchRef, Checkpoint, Cursor, ReaderOptions, Ring, Selection, Start, Wanted};
 
 /// How long a viewer may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ const NICER: i32 = 10;
 
 struct Viewers {
     ring: Arc<Ring>,
+    stages: Stages,
     numbered: Cell<u64>,
     encoded: Encoded,
 }
@@ -43,11 +45,11 @@ struct Viewers {
 ///
 /// # Errors
 /// Where no thread can be had, or no reactor.
-pub fn start(socket: OwnedFd, ring: Arc<Ring>) -> io::Result<ViewHandle> {
+pub fn start(socket: OwnedFd, ring: Arc<Ring>, stages: Stages) -> io::Result<ViewHandle> {
     accept::start(socket, move || {
         // Lower is always allowed; where it is not, it was a wish.
         let _ = rustix::process::setpriority_process(None, NICER);
-        Viewers { ring, numbered: Cell::new(0), encoded: Encoded::default() }
+        Viewers { ring, stages, numbered: Cell::new(0), encoded: Encoded::default() }
     })
 }
 
@@ -82,7 +84,7 @@ impl Service for Viewers {
 }
 
 impl Viewers {
-    fn reader(&self, selection: Selection, seen: &Seen, after: Checkpoint) -> Cursor {
+    fn reader(&self, ring: &Arc<Ring>, wanted: Wanted, seen: &Seen, after: Checkpoint) -> Cursor {
         let number = self.numbered.get() + 1;
         self.numbered.set(number);
         let seen = Arc::clone(seen);
@@ -91,9 +93,10 @@ impl Viewers {
             let seen = seen.entry(source.to_owned()).or_insert(0);
             *seen = position.max(*seen);
         };
-        self.ring.reader(ReaderOptions {
+        ring.reader(ReaderOptions {
             start: Start::Oldest,
-            selection,
+            selection: wanted.selection,
+            target: Some(wanted.bits),
             resume: after,
             on_checkpoint: Some(Box::new(note)),
             sets_pace: false,
@@ -102,10 +105,19 @@ impl Viewers {
     }
 
     async fn records(&self, stream: &UnixStream, request: Request) -> io::Result<()> {
-        let selection = if request.whose == Whose::Kernel { Selection::Kernel } else { Selection::All };
+        let mut stage = match self.stages.find(request.at.as_deref(), &self.ring) {
+            Ok(stage) => stage,
+            Err(why) => {
+                self.refuse(stream, &why);
+                return Ok(());
+            }
+        };
+        if request.whose == Whose::Kernel {
+            stage.wanted.selection = Selection::Kernel;
+        }
         let mut filter = Filter::new(&request);
         let seen = Seen::default();
-        let mut cursor = self.reader(selection, &seen, request.after);
+        let mut cursor = self.reader(&stage.ring, stage.wanted, &seen, request.after);
         // Held until it is sent, however long that takes.
         let mut held: VecDeque<BatchRef> = std::iter::from_fn(|| cursor.try_next()).collect();
         if let Some(origin) = request.origin.filter(|_| !request.follow)
@@ -174,7 +186,7 @@ impl Viewers {
 
     async fn listing(&self, stream: &UnixStream, show: Show) -> io::Result<()> {
         let mut listing = Listing::new(show);
-        let mut cursor = self.reader(Selection::All, &Seen::default(), Checkpoint::new());
+        let mut cursor = self.reader(&self.ring, Selection::All.into(), &Seen::default(), Checkpoint::new());
         let held: Vec<BatchRef> = std::iter::from_fn(|| cursor.try_next()).collect();
         drop(cursor);
         for batch in held {

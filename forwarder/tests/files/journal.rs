@@ -41,7 +41,7 @@ impl Scene {
         self.read_journal_in(crate::harness::folder(), more)
     }
 
-    fn journal(&self, name: &str) -> Writer {
+    pub(crate) fn journal(&self, name: &str) -> Writer {
         Writer::to(&self.path(name))
     }
 }

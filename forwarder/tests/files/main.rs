@@ -5,10 +5,12 @@ mod follow;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod journal;
+mod kata;
 mod multiline;
 mod parsers;
 mod restart;
 mod rotate;
+mod shaping;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::daemon::{Memlogd, Sockets, wait_until};
+use crate::daemon::{BOTH, Entry, Memlogd, Sockets, texts, wait_until};
 use crate::harness::PATIENCE;
 use crate::harness::daemon::Daemon;
 
@@ -24,9 +24,14 @@ fn child_of(holder: u32) -> Option<Pid> {
 }
 
 /// Ends the daemon, and waits until there is another.
-fn restart(daemon: &Daemon, signal: Signal, meanwhile: impl FnOnce()) {
+pub fn restart(daemon: &Daemon, signal: Signal, meanwhile: impl FnOnce()) {
+    restart_when(daemon, signal, "ready: memlogd", meanwhile);
+}
+
+/// The same of one that says `said` when it is there.
+pub fn restart_when(daemon: &Daemon, signal: Signal, said: &str, meanwhile: impl FnOnce()) {
     let before = child_of(daemon.id()).unwrap();
-    let ready = || daemon.log().iter().filter(|line| line.contains("ready: memlogd")).count();
+    let ready = || daemon.log().iter().filter(|line| line.contains(said)).count();
     let started = ready();
     kill_process(before, signal).unwrap();
     wait_until("it has ended", || child_of(daemon.id()) != Some(before));
@@ -75,6 +80,39 @@ fn writers_notice_nothing_of_a_restart() {
     wait_until("none is kept", || pipes(daemon) == none);
     let sockets = memlogd.stop();
     assert!(!sockets.log().exists() && !sockets.query().exists());
+}
+
+/// A line that is being written while the daemon is restarted stays one; at the end, what there is of it is handed on.
+#[test]
+fn a_line_goes_on_after_a_restart() {
+    let memlogd = Memlogd::start(&["-fd-holder"]);
+    let Memlogd { sockets, daemon } = &memlogd;
+    let long = "l".repeat(2000);
+    let mut out = sockets.pipe("web.out");
+    let mut cut = sockets.pipe("cut");
+    let is_read = |pipe: &std::io::PipeWriter| rustix::io::ioctl_fionread(pipe).unwrap() == 0;
+    for (begun, meanwhile) in [("one ", "two "), ("three ", ""), ("four\r", "\nof another and ")] {
+        out.write_all(begun.as_bytes()).unwrap();
+        cut.write_all(long.as_bytes()).unwrap();
+        wait_until("it is read", || is_read(&out) && is_read(&cut));
+        restart(daemon, Signal::TERM, || out.write_all(meanwhile.as_bytes()).unwrap());
+    }
+    out.write_all(b"the rest\n").unwrap();
+    cut.write_all(b"\n").unwrap();
+    let mut follower = sockets.ask(BOTH);
+    let mut seen: Vec<Entry> = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(Some(Entry::parse(&follower.line())).filter(|entry| entry.source != "memlogd"));
+    }
+    seen.sort_by_key(|entry| entry.source.clone());
+    let expected = [("cut", &long[..1024]), ("web.out", "one two three four"), ("web.out", "of another and the rest")];
+    assert_eq!(texts(&seen), expected);
+    assert!(seen[0].cut && !seen[1].cut);
+    out.write_all(b"last").unwrap();
+    wait_until("it is read", || is_read(&out));
+    memlogd.stop();
+    let rest: Vec<_> = follower.rest().iter().map(|line| Entry::parse(line).msg).collect();
+    assert_eq!(rest, ["last"]);
 }
 
 #[test]

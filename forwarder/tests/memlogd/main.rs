@@ -13,4 +13,5 @@ mod originals;
 mod pipeline;
 mod programs;
 mod protocol;
+mod ring_file;
 mod viewing;

@@ -350,3 +350,42 @@ fn a_hundred_viewers_hold_up_nobody() {
         assert!(shown + missed == total && missed > 0, "{shown} shown, {missed} missed");
     }
 }
+
+/// Lines are sent until the tap, which shows what comes from now on, has shown `shown`; all that it showed until then.
+#[track_caller]
+fn tapped(scene: &Scene, arguments: &[&str], shown: &str) -> String {
+    let tap = Daemon::spawn(&mut scene.viewer(&[&["tap"], arguments].concat()));
+    let begun = std::time::Instant::now();
+    loop {
+        scene.send("drop me\nkeep me\n");
+        let wait = std::time::Duration::from_millis(50);
+        if let Some(found) = tap.wait_for_stdout(wait, |line| line == shown) {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{arguments:?} never showed {shown}");
+    }
+}
+
+#[test]
+fn a_tap_shows_what_goes_through_a_stage() {
+    let config = format!(
+        "{LISTENING}process: [{{drop: {{field: msg, matches: ^drop}}}}, {{add: {{x: y}}}}]\n\
+         destinations: [{{name: one, endpoint: '{NOWHERE}'}}]\nroutes: [{{when: {{field: x, exists: true}}, to: [one]}}]\n"
+    );
+    let scene = Scene::new(&config, "udp://127.0.0.1:9");
+    tapped(&scene, &["--at", "source"], "in: drop me");
+    tapped(&scene, &["--at", "source", "in"], "drop me");
+    tapped(&scene, &["--at", "ring"], "in: keep me x=y");
+    tapped(&scene, &["--at", "one", "--grep", "keep"], "in: keep me x=y");
+    let logs = scene.shown(&["logs"]);
+    assert!(logs.contains("keep me x=y") && !logs.contains("drop me"), "{logs}");
+    let there = "there is no stage `two`: there are `source`, `ring`, `one`, `udp://127.0.0.1:9`";
+    fails(&scene.viewer(&["tap", "--at", "two"]).output().unwrap(), 1, there);
+    // What is routed to the one is not the other's.
+    let mut other = Daemon::spawn(&mut scene.viewer(&["tap", "--at", "udp://127.0.0.1:9", "--json"]));
+    tapped(&scene, &["--at", "one"], "in: keep me x=y");
+    assert!(scene.ringward.stop().status.success());
+    other.signal(rustix::process::Signal::TERM);
+    assert!(other.wait(PATIENCE).is_some());
+    assert!(other.wait_for_stdout(std::time::Duration::ZERO, |_| true).is_none());
+}

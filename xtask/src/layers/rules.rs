@@ -22,12 +22,12 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("ring", &["record", "observe", "sys"]),
     ("io", &["sys", "observe"]),
     ("enrich", &["record", "observe", "config"]),
-    ("route", &["record", "observe", "config"]),
+    ("shape", &["record", "parse", "ring", "observe"]),
 ];
 
 /// Folder of forwarder/src → folders it must not import, where a list of what is allowed would be long.
 const MUST_NOT_IMPORT: [(&str, &[&str]); 6] = [
-    ("source", &["destination", "encode", "route", "cli", "pipeline"]),
+    ("source", &["destination", "encode", "shape", "cli", "pipeline"]),
     ("destination", &["source", "parse", "cli", "pipeline"]),
     ("view", &["source", "destination", "cli", "pipeline"]),
     ("config", &["ring", "io", "cli", "pipeline"]),

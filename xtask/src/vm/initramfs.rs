@@ -38,6 +38,9 @@ pub fn make() -> Result<PathBuf> {
         }
     }
     std::os::unix::fs::symlink("busybox", root.join("bin/sh"))?;
+    // Where LinuxKit's programs look for memlogd's sockets.
+    std::fs::create_dir(root.join("var"))?;
+    std::os::unix::fs::symlink("../run", root.join("var/run"))?;
     let archive = folder.join("initramfs.cpio");
     pack(&root, &archive)?;
     Ok(archive)

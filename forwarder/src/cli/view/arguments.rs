@@ -84,6 +84,32 @@ pub struct Logs {
 }
 
 #[derive(Debug, Args)]
+pub struct Tap {
+    /// Where to look: source (before `process`), ring (behind it), or the name of a destination (what is routed to it)
+    #[arg(long, value_name = "STAGE")]
+    pub at: String,
+
+    /// Whose records; without it, everyone's
+    #[arg(value_name = "ORIGIN")]
+    pub origin: Option<String>,
+
+    /// Show only this severity and what is more severe: emerg, alert, crit, error, warn, notice, info or debug
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub level: Option<u8>,
+
+    /// Show only records whose message or one of whose fields holds TEXT (no pattern; upper and lower case differ)
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
+
+    /// Show records as json_lines, as destinations get them
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub daemon: Daemon,
+}
+
+#[derive(Debug, Args)]
 pub struct Dmesg {
     /// Begin with the N newest of the records that are there; without N, with what comes
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 
 use self::answer::{Answer, Waited, is_unread};
-use self::arguments::{Daemon, Dmesg, Logs, Shown, Since};
+use self::arguments::{Daemon, Dmesg, Logs, Shown, Since, Tap};
 use self::line::{Line, Style};
 use super::paint::Paint;
 use super::{Ended, logging};
@@ -35,6 +35,14 @@ pub fn logs(logs: Logs) -> Ended {
     let style = style(origin.is_none(), kubernetes);
     let whose = if kubernetes { Whose::Pods } else { Whose::All };
     show(shown, style, Request { whose, origin, tail, ..Request::default() })
+}
+
+/// What comes from now on, at a stage.
+pub fn tap(tap: Tap) -> Ended {
+    let Tap { at, origin, level, grep, json, daemon } = tap;
+    let style = style(origin.is_none(), false);
+    let shown = Shown { follow: true, since: None, level, grep, json, daemon };
+    show(shown, style, Request { at: Some(at), origin, tail: Some(0), ..Request::default() })
 }
 
 pub fn dmesg(dmesg: Dmesg) -> Ended {

@@ -90,6 +90,16 @@ impl JsonParser {
         self.members.list.iter().map(move |Member { field, .. }| (bytes(field.key), bytes(field.value), field.is_json))
     }
 
+    /// The same as spans over the line and, behind it, [`JsonParser::beside_line`].
+    pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FieldSpan> {
+        self.members.list.iter().map(|member| member.field)
+    }
+
+    /// What does not stand in the line as it is meant.
+    pub(crate) fn beside_line(&self) -> &[u8] {
+        &self.more
+    }
+
     fn object(&mut self, scanner: &mut Scanner<'_>) -> Option<()> {
         scanner.skip_space();
         scanner.expect(b'{')?;

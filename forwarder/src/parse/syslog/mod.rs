@@ -11,6 +11,7 @@
 //! - The body is TEXT: without the newlines and NULs at its end, the space behind the tag, a byte order mark. The level
 //!   is the severity. Fields are `facility`, `priority` (the severity's name), `hostname`, `app`, `pid`, `msgid`, and
 //!   `sd.ID.NAME` for each parameter of structured data.
+//! - A process of this machine that the kernel has named is in `uid`, and in `pid` where the message has none.
 //! - The time is the sender's. One without a year is in the year that puts it before now, or at most a month after; one
 //!   without a zone is in this machine's. One that can't be (`Feb 30`) is kept as the field `timestamp`.
 //! - What has no PRI (or one above 191) and no time, or begins as RFC 5424 and does not go on so, is text as it is, with
@@ -25,7 +26,7 @@ use jiff::tz::TimeZone;
 
 pub use self::talos::READ_BYTES as TALOS_READ_BYTES;
 use super::fields::Fields;
-use super::line::Parsed;
+use super::line::{Parsed, Process};
 use super::stamp::Stamp;
 use crate::record::{Level, Span, facility_name};
 
@@ -36,8 +37,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// This machine: a time without year and zone has only seconds, and says less than when the message came.
-    Here,
+    /// This machine: a time without year and zone has only seconds, and says less than when the message came. And the
+    /// process, where it is known.
+    Here(Option<Process>),
     Elsewhere,
 }
 
@@ -76,6 +78,12 @@ impl SyslogParser {
             level = Level::from_priority(priority);
             self.fields.constant("priority", level.name().as_bytes());
             self.fields.constant("facility", facility_name(priority >> 3).unwrap_or_default().as_bytes());
+        }
+        if let Sender::Here(Some(Process { pid, uid })) = sender {
+            if !self.fields.has("pid") {
+                self.fields.constant("pid", pid.to_string().as_bytes());
+            }
+            self.fields.constant("uid", uid.to_string().as_bytes());
         }
         Some(Parsed { time_ns, level, is_object: false, parts: self.fields.parts(line, body) })
     }
@@ -134,7 +142,7 @@ impl<'r> Reader<'r> {
     /// When the message was written, by a time that stands from `from` to `to`.
     fn time(&mut self, stamp: Option<Stamp>, from: usize, to: usize) -> Option<i64> {
         let vague = stamp.is_some_and(|stamp| !stamp.has_zone());
-        if self.sender == Sender::Here && vague {
+        if matches!(self.sender, Sender::Here(_)) && vague {
             return None;
         }
         let time_ns = stamp.and_then(|stamp| stamp.ns(self.zone));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::encode::json_lines::{JsonLines, JsonLinesOptions};
 use crate::parse::line::{LineKind, LineParser};
-use crate::record::{BatchBuilder, Flags, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::record::{BatchBuilder, Flags, Origin, OriginHandle, OriginKind, RecordMeta, bytes};
 use jiff::tz::TimeZone;
 
 /// 2026-03-04T05:06:07.89Z
@@ -337,4 +337,22 @@ proptest! {
         prop_assert_eq!(&object["sd.x@1.a"], &Value::from(value));
         prop_assert_eq!((&object["sd.x@1.b"], &object["msg"]), (&"1".into(), &"text".into()));
     }
+}
+
+#[test]
+fn a_process_that_the_kernel_names_stands_where_the_message_names_none() {
+    use crate::parse::line::Process;
+    let by = |message: &str| {
+        let mut parser = LineParser::default();
+        let parsed = parser.parse_from(Process { pid: 412, uid: 1000 }, message.as_bytes(), NOW).unwrap();
+        let (parts, text) =
+            (parsed.parts, |span| String::from_utf8_lossy(bytes(parsed.parts.line, parsed.parts.more, span)));
+        let fields = parts.fields.iter().map(|field| format!("{}={}", text(field.key), text(field.value)));
+        fields.filter(|field| field.contains("id=")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(by("<13>app: x"), "pid=412 uid=1000");
+    assert_eq!(by("<13>app[7]: x"), "pid=7 uid=1000");
+    assert_eq!(by("<13>1 - - app 8 - [x pid=\"9\"] x"), "pid=8 sd.x.pid=9 uid=1000");
+    assert_eq!(by("<13>1 - - app - - [pid] x"), "pid=412 sd.pid=true uid=1000");
+    assert_eq!(by("anything"), "pid=412 uid=1000");
 }

@@ -303,6 +303,11 @@ impl Overflow for Spill {
         (!loss.is_empty()).then_some(loss)
     }
 
+    fn safe_below(&self) -> u64 {
+        // What is not in the queue any more is written.
+        self.shared.lock().queue.front().map_or(u64::MAX, |(sequence, _)| *sequence)
+    }
+
     fn on_ready(&self, notify: OnReady) {
         let _ = self.shared.on_ready.set(notify);
     }

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::acknowledged;
-use super::segment::{self, SEGMENT_HEADER_LEN, Segment, next_entry, read_entry, read_salt};
+use super::segment::{SEGMENT_HEADER_LEN, Segment, read_salt};
+use crate::ring::entry::{next_entry, read_entry};
+use crate::ring::folder::segment_files;
 
 /// What was found at open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,18 +99,4 @@ impl Recovered {
         }
         Ok(Some(segment))
     }
-}
-
-/// Segment files by the sequence in their names, ascending.
-fn segment_files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let first = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        if let Some(first) = first.filter(|first| segment::path(directory, *first) == path) {
-            found.push((first, path));
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::segment::{Entry, Extent, Place, Segment, next_entry, read_entry};
+use super::segment::{Extent, Place, Segment};
 use crate::record::Batch;
 use crate::ring::Loss;
+use crate::ring::entry::{Entry, next_entry, read_entry};
 
 /// A place in a segment that moves on with each step.
 pub(super) struct Scan {

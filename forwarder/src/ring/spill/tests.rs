@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::{BatchBuilder, Origin, OriginHandle, OriginKind, RecordMeta};
+use crate::ring::entry::entry_len;
+use crate::ring::folder;
 
 fn batch(sequence: u64, size: usize) -> Arc<Batch> {
     let origin = OriginHandle::new(Origin::new(OriginKind::Service, "s"));
@@ -53,7 +55,7 @@ fn store(spill: &Spill, sequences: std::ops::Range<u64>, size: usize) {
 }
 
 fn first_segment(directory: &Path) -> PathBuf {
-    segment::path(directory, 1)
+    folder::path(directory, 1)
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn a_torn_last_batch_is_cut_off_at_every_byte() {
     drop(spill);
     let path = first_segment(dir.path());
     let bytes = std::fs::read(&path).unwrap();
-    let last = segment::entry_len(&batch(3, 10)) as usize;
+    let last = entry_len(&batch(3, 10)) as usize;
     for cut in 1..=last {
         std::fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
         let (spill, recovery) = open(dir.path());
@@ -99,7 +101,7 @@ fn damage_in_the_middle_loses_what_was_damaged_and_nothing_else() {
     drop(spill);
     let path = first_segment(dir.path());
     let bytes = std::fs::read(&path).unwrap();
-    let (header, len) = (segment::SEGMENT_HEADER_LEN, segment::entry_len(&batch(1, 50)) as usize);
+    let (header, len) = (segment::SEGMENT_HEADER_LEN, entry_len(&batch(1, 50)) as usize);
     for at in (header + len..header + 2 * len).step_by(7) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x40;
@@ -119,7 +121,7 @@ fn damage_while_it_is_open_is_left_out_and_reported() {
     spill.sync();
     let path = first_segment(dir.path());
     let mut bytes = std::fs::read(&path).unwrap();
-    let (header, len) = (segment::SEGMENT_HEADER_LEN, segment::entry_len(&batch(1, 50)) as usize);
+    let (header, len) = (segment::SEGMENT_HEADER_LEN, entry_len(&batch(1, 50)) as usize);
     bytes[header + len + 100] ^= 1;
     bytes[header + 4 * len + 100] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
@@ -205,7 +207,7 @@ fn a_log_line_that_looks_like_a_batch_is_never_taken_for_one() {
     drop(spill);
     let path = first_segment(dir.path());
     let bytes = std::fs::read(&path).unwrap();
-    let hostile_at = segment::SEGMENT_HEADER_LEN + segment::entry_len(&batch(1, 10)) as usize;
+    let hostile_at = segment::SEGMENT_HEADER_LEN + entry_len(&batch(1, 10)) as usize;
     // Damaged before the line, and torn within it.
     let mut damaged = bytes.clone();
     damaged[hostile_at + 20] ^= 1;
@@ -214,7 +216,7 @@ fn a_log_line_that_looks_like_a_batch_is_never_taken_for_one() {
     assert_eq!((recovery.last_sequence, all(&spill, 0)), (4, vec![1, 3, 4]));
     assert_eq!(spill.take_loss().unwrap().records, 1);
     drop(spill);
-    let end = hostile_at + segment::entry_len(&hostile) as usize;
+    let end = hostile_at + entry_len(&hostile) as usize;
     for torn in [end - 1, end - 50] {
         std::fs::write(&path, &bytes[..torn]).unwrap();
         let (spill, recovery) = open(dir.path());
@@ -239,15 +241,15 @@ fn a_damaged_position_only_repeats() {
 fn files_of_somebody_else_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let other = b"RWSPILL9 and what a later version wrote";
-    std::fs::write(segment::path(dir.path(), 3), other).unwrap();
+    std::fs::write(folder::path(dir.path(), 3), other).unwrap();
     std::fs::write(dir.path().join("7.seg"), "not ours").unwrap();
-    std::fs::write(segment::path(dir.path(), 9), "torn").unwrap();
+    std::fs::write(folder::path(dir.path(), 9), "torn").unwrap();
     let (spill, recovery) = open(dir.path());
     assert_eq!((recovery.unreadable_files, recovery.torn_bytes), (1, 4));
     store(&spill, 1..5, 10);
     assert_eq!(all(&spill, 0), [1, 2, 3, 4]);
     drop(spill);
-    assert_eq!(std::fs::read(segment::path(dir.path(), 3).with_extension("unreadable")).unwrap(), other);
+    assert_eq!(std::fs::read(folder::path(dir.path(), 3).with_extension("unreadable")).unwrap(), other);
     assert!(dir.path().join("7.seg").exists());
 }
 

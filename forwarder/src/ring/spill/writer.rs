@@ -10,10 +10,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::scan::{Scan, Step};
-use super::segment::{SEGMENT_HEADER_LEN, Segment, entry_head, entry_len};
+use super::segment::{SEGMENT_HEADER_LEN, Segment};
 use super::{Shared, State, Unsynced};
 use crate::record::{Batch, HEADER_LEN};
 use crate::ring::Loss;
+use crate::ring::entry::{entry_head, entry_len};
 use crate::sys::files;
 
 /// Pause after a failed write, doubled up to [`MAX_PAUSE`].
@@ -103,7 +104,7 @@ impl Writer<'_> {
         };
         self.next_id = self.next_id.max(open.segment.id + 1);
         let offset = open.segment.extent.len;
-        let head = entry_head(&open.segment, sequence, batch);
+        let head = entry_head(open.segment.salt, open.segment.extent.records, sequence, batch);
         open.file.write_all_at(&head, offset)?;
         open.file.write_all_at(&batch.data()[HEADER_LEN..], offset + head.len() as u64)?;
         let mut state = self.shared.lock();

@@ -33,11 +33,14 @@ pub(super) fn load(path: &Path) -> Vec<Known> {
     })
 }
 
-/// Replaces what is kept, as a whole. What can't be kept is said.
+/// Replaces what is kept, as a whole. What can't be kept is said. A FIFO whose file is gone, because dockerd has ended it or
+/// has ended itself for good, can't be opened again and is forgotten.
 pub(super) fn save(path: &Path, known: &[Known]) {
+    let is_there = |known: &&Known| Path::new(&known.file).try_exists().unwrap_or(true);
+    let known: Vec<&Known> = known.iter().filter(is_there).collect();
     let write = || -> io::Result<()> {
         let new = PathBuf::from(format!("{}.new", path.display()));
-        std::fs::write(&new, serde_json::to_vec(known)?)?;
+        std::fs::write(&new, serde_json::to_vec(&known)?)?;
         std::fs::rename(new, path)
     };
     if let Err(error) = write() {
@@ -53,13 +56,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_loaded_and_damage_is_nothing() {
+    fn what_is_saved_is_loaded_but_for_what_is_gone_and_damage_is_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docker.json");
         assert_eq!(load(&path), []);
-        let known = [Known { file: "/run/f".into(), id: "1".into(), name: "/n".into(), rest: vec![0, 255] }];
-        save(&path, &known);
-        assert_eq!(load(&path), known);
+        let known = |file: &Path| Known {
+            file: file.to_str().unwrap().into(),
+            id: "1".into(),
+            name: "/n".into(),
+            rest: vec![0, 255],
+        };
+        let (here, gone) = (known(&folder.path().join("here")), known(&folder.path().join("gone")));
+        std::fs::write(&here.file, "").unwrap();
+        save(&path, &[here.clone(), gone]);
+        assert_eq!(load(&path), [here]);
         std::fs::write(&path, "[{\"file\":").unwrap();
         assert_eq!(load(&path), []);
     }

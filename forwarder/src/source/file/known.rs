@@ -86,7 +86,7 @@ impl KnownFiles {
 
     /// Where the destination that is least far goes on.
     fn restart(&self, key: &str, mark: &FileMark) -> Restart {
-        let acknowledged = self.state.iter().flat_map(|state| state.acknowledged(key, &self.destinations));
+        let acknowledged = self.state.iter().flat_map(|state| state.begins(key, &self.destinations));
         let begin = Restart { offset: mark.start, from: mark.start };
         let at = |position| if position == 0 { begin } else { position::unpack(position) };
         acknowledged.min().map_or(begin, at)

@@ -72,7 +72,7 @@ impl KnownJournals {
         let holds = mark.copied.as_ref().is_none_or(|(from, until)| self.has_arrived(from, *until));
         let seen = if holds { mark.seen } else { 0 };
         let after = |position: u64| if position >= mark.put { seen.max(position) } else { position };
-        let acknowledged = self.state.iter().flat_map(|state| state.acknowledged(key, &self.destinations));
+        let acknowledged = self.state.iter().flat_map(|state| state.begins(key, &self.destinations));
         let from = acknowledged.map(after).min().unwrap_or(0).max(mark.start);
         let newest = mark.newest.as_ref().filter(|_| from == mark.seen).and_then(|entry| head(entry, from));
         Restart { start: mark.start, from, put: mark.put, newest }

@@ -13,4 +13,4 @@ mod recover;
 mod set_clock;
 
 pub use parse::{FacilityNames, KmsgError, KmsgRecord};
-pub use reader::{KmsgCounters, KmsgError as OpenError, KmsgHandle, KmsgOptions, start};
+pub use reader::{KmsgCounters, KmsgError as OpenError, KmsgHandle, KmsgOptions, source_key, start};

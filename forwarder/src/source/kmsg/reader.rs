@@ -31,7 +31,10 @@ const ALL_TEXTS: Duration = Duration::from_secs(5);
 pub struct KmsgOptions {
     /// Usually /dev/kmsg.
     pub path: PathBuf,
-    pub boot_id: String,
+    /// What its positions are kept under.
+    pub source: String,
+    /// Records up to this position are in the ring already, from an earlier run; 0 where none are.
+    pub after: u64,
     pub facility_names: FacilityNames,
     /// Texts of the console tracepoint, CLOCK_MONOTONIC in ns with each.
     pub console: Option<Receiver<(u64, Vec<u8>)>>,
@@ -68,7 +71,12 @@ impl KmsgHandle {
     }
 }
 
-/// Starts reading from the oldest record that the kernel holds.
+/// What positions in the kernel log of a boot are kept under.
+pub fn source_key(boot_id: &str) -> String {
+    format!("boot:{boot_id}:kmsg")
+}
+
+/// Starts reading from the oldest record that the kernel holds, or after those that an earlier run has put into the ring.
 ///
 /// # Errors
 /// Where the device can't be opened, or threads and descriptors have run out.
@@ -83,11 +91,10 @@ pub fn start(options: KmsgOptions, ring: Arc<Ring>) -> Result<KmsgHandle, KmsgEr
     let woken = wake.try_clone().map_err(failed)?;
     let set_clock = SetClock::watch().map_err(failed)?;
     let counters = Arc::new(KmsgCounters::default());
-    let source = format!("boot:{}:kmsg", options.boot_id);
     let mut reader = Reader {
         file,
         woken,
-        origin: OriginHandle::new(Origin { source, ..Origin::new(OriginKind::Kernel, "kernel") }),
+        origin: OriginHandle::new(Origin { source: options.source, ..Origin::new(OriginKind::Kernel, "kernel") }),
         output: Output::new(Arc::clone(&ring)),
         ring,
         facility_names: options.facility_names,
@@ -95,7 +102,8 @@ pub fn start(options: KmsgOptions, ring: Arc<Ring>) -> Result<KmsgHandle, KmsgEr
         set_clock,
         recovery: Recovery::default(),
         console: options.console,
-        next_sequence: None,
+        first_sequence: options.after,
+        next_sequence: (options.after > 0).then_some(options.after),
         last_ns: 0,
         counters: Arc::clone(&counters),
     };
@@ -114,7 +122,9 @@ struct Reader {
     set_clock: SetClock,
     recovery: Recovery,
     console: Option<Receiver<(u64, Vec<u8>)>>,
-    /// Sequence of the next record, once one was read.
+    /// Records below are in the ring already.
+    first_sequence: u64,
+    /// Sequence of the next record, where that is known.
     next_sequence: Option<u64>,
     /// Time of the record before, ns since the epoch.
     last_ns: i64,
@@ -214,6 +224,10 @@ impl Reader {
             self.clock.bound(record.clock_us, now.monotonic_ns);
         }
         let time_ns = self.clock.wall_ns(record.clock_us, now.monotonic_ns, now.realtime_ns);
+        if record.sequence < self.first_sequence {
+            self.last_ns = time_ns;
+            return;
+        }
         let missing = self.next_sequence.map_or(0, |next| record.sequence.saturating_sub(next));
         self.fill_gap(&record, missing, time_ns, now);
         self.next_sequence = Some(record.sequence.saturating_add(1));
@@ -239,7 +253,9 @@ impl Reader {
         self.counters.recovered.fetch_add(recovered, Ordering::Relaxed);
         self.counters.lost.fetch_add(lost, Ordering::Relaxed);
         if lost > 0 {
-            self.output.push_loss(&self.origin, Lost::Records(lost), "from the kernel log", self.last_ns, time_ns);
+            // Where nothing is known of what was before, it is as late as what is there.
+            let from_ns = if self.last_ns == 0 { time_ns } else { self.last_ns };
+            self.output.push_loss(&self.origin, Lost::Records(lost), "from the kernel log", from_ns, time_ns);
         }
         let first = record.sequence - recovered;
         for (index, text) in texts.into_iter().enumerate() {
@@ -312,6 +328,7 @@ mod tests {
             set_clock: SetClock::watch().unwrap(),
             recovery: Recovery::default(),
             console: None,
+            first_sequence: 0,
             next_sequence: None,
             last_ns: 0,
             counters: Arc::default(),

@@ -4,12 +4,22 @@
 //! memlogd.NUMBER.NAME    NUMBER tells those of one name apart; in NAME, bytes that a name can't have are %XX
 //! ```
 //!
-//! A name that gets too long is cut: it is only seen after a restart.
+//! A name that gets too long is cut: it is only seen after a restart. The beginning of a line whose end has not come is kept
+//! beside its descriptor, in a file without a name, for a process that reads on:
+//!
+//! ```text
+//! begun.NUMBER
+//! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 
-use crate::io::fd_store::{FdStore, NAME_BYTES};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::io::fd_store::{BEGUN, FdStore, Kept, NAME_BYTES};
 
 const PREFIX: &str = "memlogd.";
 
@@ -18,14 +28,51 @@ pub(super) struct Keeper {
     store: FdStore,
     next: Cell<u64>,
     failed: Cell<bool>,
+    /// Beginnings of lines that an earlier process has read, by the number of their descriptors.
+    begun: RefCell<BTreeMap<u64, Vec<u8>>>,
 }
 
 /// A descriptor that is kept, until it is let go.
-pub(super) struct Held(String);
+pub(super) struct Held {
+    name: String,
+    number: u64,
+}
 
 impl Keeper {
     pub(super) fn new(store: FdStore) -> Self {
-        Self { store, next: Cell::new(0), failed: Cell::new(false) }
+        Self { store, next: Cell::new(0), failed: Cell::new(false), begun: RefCell::default() }
+    }
+
+    /// Takes the beginnings of lines out of what was kept.
+    pub(super) fn take_begun(&self, kept: &mut Kept) {
+        for (name, file) in kept.extract_if(.., |(name, _)| name.starts_with(BEGUN)) {
+            let mut begun = Vec::new();
+            let mut file = File::from(file);
+            let number = name.strip_prefix(BEGUN).and_then(|number| number.parse().ok());
+            match file.rewind().and_then(|()| file.read_to_end(&mut begun)).and_then(|_| self.store.let_go(&name)) {
+                Ok(()) => drop(number.map(|number| self.begun.borrow_mut().insert(number, begun))),
+                Err(error) => self.say(&error),
+            }
+        }
+    }
+
+    /// The beginning of a line that was read from this descriptor before.
+    pub(super) fn begun(&self, held: &Held) -> Option<Vec<u8>> {
+        self.begun.borrow_mut().remove(&held.number)
+    }
+
+    /// Keeps the beginning of a line for the process that will read on; `false` where none will.
+    pub(super) fn keep_begun(&self, held: &Held, begun: &[u8]) -> bool {
+        if !self.store.has_successor() {
+            return false;
+        }
+        let name = format!("{BEGUN}{}", held.number);
+        let kept = memfd_create(&name, MemfdFlags::CLOEXEC).map_err(io::Error::from).and_then(|file| {
+            let mut file = File::from(file);
+            file.write_all(begun)?;
+            self.store.keep(&name, file.as_fd())
+        });
+        kept.inspect_err(|error| self.say(error)).is_ok()
     }
 
     /// Has a descriptor kept that came with `name`; `None` where nobody keeps any.
@@ -35,9 +82,9 @@ impl Keeper {
         }
         let number = self.next.get();
         self.next.set(number + 1);
-        let held = kept_name(number, name);
-        match self.store.keep(&held, descriptor.as_fd()) {
-            Ok(()) => Some(Held(held)),
+        let kept = kept_name(number, name);
+        match self.store.keep(&kept, descriptor.as_fd()) {
+            Ok(()) => Some(Held { name: kept, number }),
             Err(error) => {
                 self.say(&error);
                 None
@@ -51,12 +98,12 @@ impl Keeper {
         let number: u64 = number.parse().ok()?;
         self.next.set(self.next.get().max(number + 1));
         let name = decoded(name);
-        Some((name, Held(kept)))
+        Some((name, Held { name: kept, number }))
     }
 
     /// It has been read to its end.
     pub(super) fn let_go(&self, held: &Held) {
-        if let Err(error) = self.store.let_go(&held.0) {
+        if let Err(error) = self.store.let_go(&held.name) {
             self.say(&error);
         }
     }

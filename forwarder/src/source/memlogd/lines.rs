@@ -52,6 +52,23 @@ impl Lines {
         Self { limit, partial: Vec::new(), len: 0, ends_in_return: false }
     }
 
+    /// Goes on after the beginning of a line, of [`Lines::begun`].
+    pub(super) fn after(limit: LineLimit, begun: &[u8]) -> Self {
+        let Some((head, partial)) = begun.split_first_chunk::<9>() else { return Self::new(limit) };
+        let [len @ .., ends_in_return] = *head;
+        // What was not kept of it is not there now, whatever the limit is.
+        let len = u64::from_le_bytes(len).max(partial.len() as u64);
+        let kept = partial.len().min(limit.bytes.saturating_add(1));
+        Self { limit, partial: partial[..kept].to_vec(), len, ends_in_return: ends_in_return != 0 }
+    }
+
+    /// The beginning of a line whose end has not come, for another process: its length, whether it ends in a return, and its
+    /// first bytes. `None` where there is none.
+    pub(super) fn begun(&self) -> Option<Vec<u8>> {
+        let head = [&self.len.to_le_bytes()[..], &[u8::from(self.ends_in_return)], &self.partial];
+        (self.len > 0).then(|| head.concat())
+    }
+
     /// The next bytes of the stream.
     pub(super) fn push(&mut self, data: &[u8], out: &mut impl FnMut(Line<'_>)) {
         let mut start = 0;
@@ -79,7 +96,8 @@ impl Lines {
 
     fn extend(&mut self, data: &[u8]) {
         let Some(last) = data.last() else { return };
-        let room = self.limit.bytes.saturating_add(1).saturating_sub(self.partial.len());
+        let is_whole = self.partial.len() as u64 == self.len;
+        let room = if is_whole { self.limit.bytes.saturating_add(1).saturating_sub(self.partial.len()) } else { 0 };
         self.partial.extend_from_slice(&data[..room.min(data.len())]);
         self.len += data.len() as u64;
         self.ends_in_return = *last == b'\r';
@@ -101,7 +119,9 @@ impl LineLimit {
     fn line(self, body: &[u8], len: u64, flags: Flags) -> Line<'_> {
         let original_len = u32::try_from(len).unwrap_or(u32::MAX);
         if body.len() <= self.bytes {
-            return Line { body, flags, original_len };
+            // Of one that began under a smaller limit, less is here than there could be.
+            let cut = if body.len() as u64 == len { Flags::NONE } else { Flags::CUT };
+            return Line { body, flags: flags | cut, original_len };
         }
         let end = match self.cut {
             Cut::Bytes => self.bytes,
@@ -179,6 +199,25 @@ mod tests {
         assert_eq!(texts(2, Cut::Bytes, &["aä\n".as_bytes()]), ["a\u{fffd}~3"]);
     }
 
+    #[test]
+    fn what_is_begun_under_another_limit_says_that_it_is_cut() {
+        let limit = |bytes| LineLimit { bytes, cut: Cut::Characters };
+        let mut begins = Lines::new(limit(3));
+        begins.push(b"abcdefgh", &mut |_| panic!("no line has ended"));
+        let begun = begins.begun().unwrap();
+        for (bytes, body, next) in [(3, "abc", "nex"), (2, "ab", "ne"), (100, "abcd", "next")] {
+            let (mut goes_on, mut seen) = (Lines::after(limit(bytes), &begun), Vec::new());
+            goes_on.push(b"ij\r\nnext\n", &mut |line| {
+                seen.push((String::from_utf8_lossy(line.body).into_owned(), line.flags, line.original_len));
+            });
+            let cut = if bytes < 4 { Flags::CUT } else { Flags::NONE };
+            assert_eq!(seen, [(body.to_owned(), Flags::CUT, 10), (next.to_owned(), cut, 4)]);
+        }
+        assert_eq!(Lines::new(limit(3)).begun(), None);
+        // What is no beginning is none.
+        assert_eq!(Lines::after(limit(3), b"\x05").begun(), None);
+    }
+
     proptest! {
         #[test]
         fn it_does_not_matter_where_reads_end(
@@ -194,6 +233,15 @@ mod tests {
             let pieces: Vec<&[u8]> = ends.windows(2).map(|pair| &data[pair[0]..pair[1]]).collect();
             let whole = lines(limit, &[&data]);
             prop_assert_eq!(&lines(limit, &pieces), &whole);
+            // Nor whether another process reads on.
+            let (mut reader, mut seen) = (Lines::new(limit), Vec::new());
+            let mut out = |line: Line<'_>| seen.push((line.body.to_vec(), line.flags, line.original_len));
+            for piece in &pieces {
+                reader = reader.begun().map_or_else(|| Lines::new(limit), |begun| Lines::after(limit, &begun));
+                reader.push(piece, &mut out);
+            }
+            reader.finish(&mut out);
+            prop_assert_eq!(&seen, &whole);
             // Against the rules, written down independently.
             let mut expected: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
             let rest = expected.pop().unwrap_or_default();

@@ -68,12 +68,16 @@ impl MemlogdHandle {
     }
 }
 
-/// Starts receiving on `socket`, a datagram socket. The first record says so.
+/// Starts receiving on `socket`, a datagram socket, and goes on with descriptors that were kept. The first record says so.
 ///
 /// # Errors
 /// Where no thread can be had, or no reactor.
-pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<MemlogdHandle> {
-    let (store, kept) = FdStore::of_environment();
+pub fn start(
+    socket: OwnedFd,
+    limit: LineLimit,
+    ring: Arc<Ring>,
+    (store, kept): (FdStore, Kept),
+) -> io::Result<MemlogdHandle> {
     descriptors::raise_limit();
     // Here and not by the thread: nobody who looks at the ring comes before it.
     ring.append(notes::first("memlogd started"));
@@ -91,13 +95,14 @@ pub fn start(socket: OwnedFd, limit: LineLimit, ring: Arc<Ring>) -> io::Result<M
     Ok(MemlogdHandle { stop, thread })
 }
 
-async fn run(socket: OwnedFd, kept: Kept, shared: Rc<Shared>, stopping: watch::Receiver<bool>) {
+async fn run(socket: OwnedFd, mut kept: Kept, shared: Rc<Shared>, stopping: watch::Receiver<bool>) {
     let sealer = tokio::task::spawn_local(Rc::clone(&shared).keep_sealing());
     let socket = match watch_readable(socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!("the log socket can't be watched: {error}"),
     };
     let mut streams = JoinSet::new();
+    shared.keeper.take_begun(&mut kept);
     for (name, fd) in kept {
         if let Some((name, held)) = shared.keeper.go_on(name) {
             read(&name, fd, Some(held), &shared, &mut streams, &stopping);

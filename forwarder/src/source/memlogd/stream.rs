@@ -136,7 +136,7 @@ pub(super) async fn read(
     shared: &Shared,
     stopping: watch::Receiver<bool>,
 ) {
-    if read_on(descriptor, origin, shared, stopping).await
+    if read_on(descriptor, held.as_ref(), origin, shared, stopping).await
         && let Some(held) = held
     {
         shared.keeper.let_go(&held);
@@ -146,11 +146,13 @@ pub(super) async fn read(
 /// Whether the descriptor's end was reached, and not the program's.
 async fn read_on(
     descriptor: Descriptor,
+    held: Option<&Held>,
     origin: OriginHandle,
     shared: &Shared,
     mut stopping: watch::Receiver<bool>,
 ) -> bool {
-    let mut lines = Lines::new(shared.limit);
+    let begun = held.and_then(|held| shared.keeper.begun(held));
+    let mut lines = begun.map_or_else(|| Lines::new(shared.limit), |begun| Lines::after(shared.limit, &begun));
     let Descriptor { fd, kind } = descriptor;
     let watched = match watch_readable(fd) {
         Ok(watched) => watched,
@@ -187,16 +189,16 @@ async fn read_on(
             }
         }
         ready = tokio::select! {
-                    biased;
-                    ready = watched.readable() => match ready {
-                        Ok(ready) => Some(ready),
-                        Err(error) => {
-         said(shared, &origin, &error);
-         return true;
-        },
-                    },
-                    _ = stopping.wait_for(|stop| *stop) => break,
-                };
+            biased;
+            ready = watched.readable() => match ready {
+                Ok(ready) => Some(ready),
+                Err(error) => {
+                    said(shared, &origin, &error);
+                    return true;
+                }
+            },
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
     }
     for _ in 0..LAST_READS {
         match shared.read_once(watched.get_ref(), kind, &mut lines, &origin) {
@@ -204,6 +206,12 @@ async fn read_on(
             Ok(_) => {}
             Err(_) => break,
         }
+    }
+    if let Some(held) = held
+        && let Some(begun) = lines.begun()
+        && shared.keeper.keep_begun(held, &begun)
+    {
+        return false;
     }
     // Its rest would have come later: what there is of the line is all there will be.
     lines.finish(&mut pusher(&mut shared.output.borrow_mut(), &origin));

@@ -30,7 +30,7 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let datagrams = match listener.options.endpoint {
-        ListenEndpoint::Unix(_) => ReceivedDatagrams::up_to(UNIX_BYTES),
+        ListenEndpoint::Unix(_) => ReceivedDatagrams::with_senders(UNIX_BYTES),
         _ => ReceivedDatagrams::default(),
     };
     let mut receiver = Receiver { socket, listener, intake, datagrams, losses: Losses::start() };

@@ -16,6 +16,8 @@ pub enum ListenEndpoint {
     Exec(Vec<String>),
     /// One record a line of standard input. Its end is the end of the run.
     Stdin,
+    /// One record a line, by connections to a unix socket.
+    UnixStream(PathBuf),
 }
 
 impl ListenEndpoint {
@@ -41,6 +43,7 @@ impl fmt::Display for ListenEndpoint {
                 return write!(f, "exec:{}", quoted.unwrap_or_else(|_| words.join(" ")));
             }
             Self::Unix(path) => return write!(f, "unix://{}", path.display()),
+            Self::UnixStream(path) => return write!(f, "unix-stream://{}", path.display()),
         };
         if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }

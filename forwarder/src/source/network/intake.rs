@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::Listener;
 use super::frames::Frames;
-use crate::parse::line::LineKind;
+use crate::parse::line::{LineKind, Process};
 use crate::parse::syslog::TALOS_READ_BYTES;
 use crate::record::{Flags, Lost};
 use crate::ring::Ring;
@@ -16,7 +16,7 @@ use crate::source::framer::Framed;
 use crate::source::journal::ExportTally;
 use crate::source::lines::Lines;
 use crate::source::output::Output;
-use crate::sys::ReceivedDatagram;
+use crate::sys::{ReceivedDatagram, SenderProcess};
 
 /// Bytes of one read: large enough that the system call is nothing, small enough that what was read is still in the
 /// cache when it is parsed.
@@ -89,7 +89,8 @@ impl Intake {
         let Inner { lines, buffer } = &mut *self.inner.borrow_mut();
         let len = read(buffer)?;
         let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
-        let mut sink = Sink { lines, listener, tally: &mut tally };
+        let process = frames.process;
+        let mut sink = Sink { lines, listener, process, tally: &mut tally };
         frames.push(&buffer[..len], now_ns, &mut sink);
         let unfinished = self.unfinished.get() + frames.waiting_bytes() - before;
         self.unfinished.set(unfinished);
@@ -106,7 +107,8 @@ impl Intake {
     pub(super) fn take_unfinished(&self, listener: &Listener, frames: &mut Frames, now_ns: i64, ended: bool) {
         let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
         let lines = &mut self.inner.borrow_mut().lines;
-        let mut sink = Sink { lines, listener, tally: &mut tally };
+        let process = frames.process;
+        let mut sink = Sink { lines, listener, process, tally: &mut tally };
         if ended {
             frames.end(now_ns, &mut sink);
         } else {
@@ -126,7 +128,8 @@ impl Intake {
         let lines = &mut self.inner.borrow_mut().lines;
         let (mut tally, mut bytes) = (Tally::default(), 0);
         let is_talos = listener.options.kind == LineKind::TalosSyslog;
-        for ReceivedDatagram { bytes: datagram, missing } in datagrams {
+        for ReceivedDatagram { bytes: datagram, missing, sender } in datagrams {
+            let process = sender.map(|SenderProcess { pid, uid }| Process { pid, uid });
             bytes += datagram.len();
             let is_of_end = |byte: &u8| matches!(byte, b'\n' | b'\r') && !is_talos;
             let end = datagram.iter().rposition(|byte| !is_of_end(byte)).map_or(0, |last| last + 1);
@@ -138,11 +141,11 @@ impl Intake {
             while let Some((part, more)) =
                 rest.split_at_checked(listener.options.max_line).filter(|(_, more)| !more.is_empty())
             {
-                take(lines, listener, part, begins, now_ns, Flags::PARTIAL, &mut tally);
+                take(lines, listener, process, part, begins, now_ns, Flags::PARTIAL, &mut tally);
                 (rest, begins) = (more, false);
             }
             let flags = if missing > 0 { Flags::CUT } else { Flags::NONE };
-            take(lines, listener, rest, begins, now_ns, flags, &mut tally);
+            take(lines, listener, process, rest, begins, now_ns, flags, &mut tally);
             if missing > 0 && !is_talos {
                 tally.cut += 1;
                 let place = format!("at the end of a datagram to {}", listener.options.endpoint);
@@ -174,6 +177,7 @@ impl Intake {
 pub(super) struct Sink<'s> {
     lines: &'s mut Lines,
     listener: &'s Listener,
+    process: Option<Process>,
     tally: &'s mut Tally,
 }
 
@@ -182,7 +186,7 @@ impl Sink<'_> {
     pub(super) fn take(&mut self, framed: Framed<'_>, begins: bool) {
         // Bytes of a stream are never missing: TCP repeats them, or the connection ends.
         if let Framed::Line { time_ns, flags, body } = framed {
-            take(self.lines, self.listener, body, begins, time_ns, flags, self.tally);
+            take(self.lines, self.listener, self.process, body, begins, time_ns, flags, self.tally);
         }
     }
 
@@ -198,9 +202,11 @@ impl Sink<'_> {
 
 /// Takes what is a record. One that does not begin goes on with another, which said already what it is.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "a call for each line")]
 fn take(
     lines: &mut Lines,
     listener: &Listener,
+    process: Option<Process>,
     line: &[u8],
     begins: bool,
     now_ns: i64,
@@ -212,7 +218,7 @@ fn take(
         return take_as_talos(lines, listener, line, begins, now_ns, flags, tally);
     }
     let kind = if !begins && kind.has_header() { LineKind::Text } else { kind };
-    match lines.put(&listener.origin, kind, line, now_ns, flags) {
+    match lines.put_of(&listener.origin, kind, process, line, now_ns, flags) {
         Some(flags) => {
             tally.records += 1;
             tally.parts += u64::from(!flags.is_empty());

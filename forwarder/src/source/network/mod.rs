@@ -1,5 +1,5 @@
-//! What others send: lines over TCP, of standard input and of programs that are started, datagrams over UDP and to a unix
-//! socket as /dev/log.
+//! What others send: lines over TCP and by connections to a unix socket, of standard input and of programs that are started,
+//! datagrams over UDP and to a unix socket as /dev/log.
 //!
 //! ```text
 //!            ┌ accept ── a task a connection: readable → room in the ring → read → frame ┐
@@ -10,7 +10,7 @@
 //! One thread, `listen`, for all of them, with one builder and one parser. A batch is sealed when every connection that
 //! had something was read: at once under little load, when it is full under much.
 //!
-//! - TCP pauses: while the fastest destination is behind ([`Ring::room`]) nothing is read, so that the sender waits and
+//! - Connections pause: while the fastest destination is behind ([`Ring::room`]) nothing is read, so that the sender waits and
 //!   nothing is lost. A line ends at a newline; the last one may lack it and is marked `partial` then, unless it is a
 //!   whole object. A longer line than allowed comes in parts. Standard input and programs are read in the same way.
 //! - UDP can't pause. A datagram is a record: newlines at its end don't count, and others are part of it, as for most
@@ -21,6 +21,8 @@
 //!
 //! At a stop, what has come by then is still read, for a second at most.
 
+mod accepting;
+mod connections;
 mod counters;
 mod datagrams;
 mod endpoint;
@@ -30,7 +32,6 @@ mod program;
 mod sockets;
 mod stdin;
 mod stream;
-mod tcp;
 mod telling;
 
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use self::accepting::Accepting;
 pub use self::counters::ListenCounters;
 pub use self::endpoint::ListenEndpoint;
 use self::intake::Intake;
@@ -70,7 +72,7 @@ pub struct ListenOptions {
     pub join: Option<Arc<JoinOptions>>,
     /// Longer lines are handed on in parts.
     pub max_line: usize,
-    /// TCP: others wait.
+    /// Of connections; others wait.
     pub max_connections: usize,
     /// UDP: bytes that the kernel holds for us.
     pub receive_buffer: usize,
@@ -190,8 +192,12 @@ async fn serve(
         let (intake, stop) = (Rc::clone(&intake), stop.clone());
         tasks.push(match socket {
             Bound::Tcp(socket) => {
-                let socket = tokio::net::TcpListener::from_std(socket)?;
-                tokio::task::spawn_local(tcp::serve(socket, listener, intake, stop))
+                let socket = Accepting::Tcp(tokio::net::TcpListener::from_std(socket)?);
+                tokio::task::spawn_local(connections::serve(socket, listener, intake, stop))
+            }
+            Bound::Connections(socket) => {
+                let socket = Accepting::Unix(tokio::net::UnixListener::from_std(socket)?);
+                tokio::task::spawn_local(connections::serve(socket, listener, intake, stop))
             }
             Bound::Program(words) => {
                 let errors = Rc::new(listener.for_errors());

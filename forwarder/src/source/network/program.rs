@@ -154,7 +154,7 @@ fn watched(child: &mut Child) -> io::Result<Watched> {
 }
 
 async fn read(stream: &Stream, listener: &Listener, intake: &Intake) {
-    let mut frames = Frames::of(listener);
+    let mut frames = Frames::of(listener, None);
     if let Err(error) = stream.read_all(listener, intake, &mut frames).await {
         tracing::error!("{}: what the program prints can't be read any more: {error}", listener.options.endpoint);
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 
 use rustix::net::sockopt;
 use socket2::{Domain, Socket, Type};
@@ -17,6 +18,7 @@ const BACKLOG: i32 = 1024;
 /// A socket that is ready, and does not block.
 pub(super) enum Bound {
     Tcp(TcpListener),
+    Connections(UnixListener),
     Datagrams(OwnedFd),
     /// Nothing is bound: a program is started.
     Program(Vec<String>),
@@ -33,7 +35,13 @@ pub(super) fn bind(options: &ListenOptions) -> Result<Ready, ListenError> {
     match endpoint {
         ListenEndpoint::Unix(path) => {
             let (socket, file) = SocketKind::Datagram.bind_for(path, options.mode)?;
+            // What was sent by now says nothing of its sender, and is taken all the same.
+            sockopt::set_socket_passcred(&socket, true).map_err(|error| failed(error.into()))?;
             Ok((Bound::Datagrams(socket), endpoint.clone(), Some(file)))
+        }
+        ListenEndpoint::UnixStream(path) => {
+            let (socket, file) = SocketKind::Stream.bind_for(path, options.mode)?;
+            Ok((Bound::Connections(socket.into()), endpoint.clone(), Some(file)))
         }
         ListenEndpoint::Exec(words) => Ok((Bound::Program(words.clone()), endpoint.clone(), None)),
         ListenEndpoint::Stdin => {

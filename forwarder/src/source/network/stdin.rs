@@ -44,7 +44,7 @@ pub(super) async fn serve(
         Ok(stream) => stream,
         Err(error) => return tracing::error!("standard input can't be read: {error}"),
     };
-    let mut frames = Frames::of(&listener);
+    let mut frames = Frames::of(&listener, None);
     let reading = tokio::select! {
         biased;
         () = stopped(&mut stop) => None,

@@ -28,12 +28,25 @@ pub enum Started {
 
 impl Forwarder {
     pub fn start(rung: &str, to: &str, state: &str, configuration: Option<&str>) -> Result<Started> {
-        let mut command = Command::new("/bin/ringward");
-        command.args(["run", "--capture-hook", rung, "--to", to, "--state-dir", state]);
+        let mut arguments = vec!["run", "--capture-hook", rung, "--to", to, "--state-dir", state];
         if let Some(configuration) = configuration {
             std::fs::write("/tmp/ringward.yaml", configuration)?;
-            command.args(["--config", "/tmp/ringward.yaml"]);
+            arguments.extend(["--config", "/tmp/ringward.yaml"]);
         }
+        Self::spawn(&arguments)
+    }
+
+    /// One that must not give up.
+    pub fn run(arguments: &[&str]) -> Result<Self> {
+        match Self::spawn(arguments)? {
+            Started::Ready(forwarder) => Ok(*forwarder),
+            Started::Refused(said) => bail!("gave up: {said}"),
+        }
+    }
+
+    fn spawn(arguments: &[&str]) -> Result<Started> {
+        let mut command = Command::new("/bin/ringward");
+        command.args(arguments);
         let mut child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! PID 1 of the test VM: makes the machine, runs every scenario on every rung, prints the results, powers off.
 //!
 //! Goes in: the kernel's command line (`ringward.*=`, see `machine.rs`). Comes out, on the second serial port (the rung
-//! `machine` is the machine itself):
+//! `machine` is the machine itself, `image` is Ringward as an image starts it):
 //!
 //! ```text
 //! RESULT <rung> <scenario> ok|fail|denied <text>
@@ -13,6 +13,7 @@
 
 mod bench;
 mod container;
+mod early_boot;
 mod forwarder;
 mod machine;
 mod pty;
@@ -65,6 +66,10 @@ fn work() -> anyhow::Result<()> {
     let settings = machine::Settings::from_command_line()?;
     container::write_root_filesystem()?;
     let mut out = machine::result_port()?;
+    // First of all, as it would be in an image.
+    if let Some(outcome) = early_boot::run(&settings) {
+        bench::report(&mut out, "image", early_boot::NAME, outcome)?;
+    }
     for (name, check) in self_check::CHECKS {
         bench::report(&mut out, "machine", name, check(&settings))?;
     }

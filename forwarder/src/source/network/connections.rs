@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::accepting::{Accepting, Connection};
 use super::frames::Frames;
 use super::intake::Intake;
 use super::stream::Stream;
@@ -24,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Accepts until the stop, then waits for the connections' ends.
 pub(super) async fn serve(
-    socket: TcpListener,
+    socket: Accepting,
     listener: Rc<Listener>,
     intake: Rc<Intake>,
     mut stop: watch::Receiver<bool>,
@@ -54,7 +54,7 @@ pub(super) async fn serve(
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn(stream, stop.clone(), place),
+            Ok(stream) => spawn(stream, stop.clone(), place),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::error!("{}: no connection can be accepted: {error}", listener.options.endpoint);
@@ -63,11 +63,9 @@ pub(super) async fn serve(
         }
     }
     // Those that the kernel has accepted already, and whose senders have perhaps gone.
-    if let Ok(socket) = socket.into_std() {
+    if let Ok(socket) = socket.into_rest() {
         while let Ok(place) = Arc::clone(&places).try_acquire_owned()
-            && let Ok((stream, _)) = socket.accept()
-            && stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
+            && let Ok(stream) = socket.accept()
         {
             spawn(stream, stop.clone(), place);
         }
@@ -84,12 +82,14 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, stop: watch::Receiver<bool>) {
-    // Fails only where the connection is gone, and then there is nothing to keep alive.
-    let _ = SockRef::from(&stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
-    let mut frames = Frames::of(listener);
-    if let Err(error) = read(stream, listener, intake, &mut frames, stop).await {
+async fn connection(connection: Connection, listener: &Listener, intake: &Intake, stop: watch::Receiver<bool>) {
+    if let Connection::Tcp(stream) = &connection {
+        // Fails only where the connection is gone, and then there is nothing to keep alive.
+        let _ = SockRef::from(stream)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
+    }
+    let mut frames = Frames::of(listener, connection.process());
+    if let Err(error) = read(connection, listener, intake, &mut frames, stop).await {
         tracing::info!("{}: a connection broke: {error}", listener.options.endpoint);
     }
     intake.take_unfinished(listener, &mut frames, realtime_ns(), true);
@@ -98,13 +98,13 @@ async fn connection(stream: TcpStream, listener: &Listener, intake: &Intake, sto
 
 /// Reads to the end of the connection; at a stop, what has come by then.
 async fn read(
-    stream: TcpStream,
+    connection: Connection,
     listener: &Listener,
     intake: &Intake,
     frames: &mut Frames,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let stream = Stream::new(Descriptor { fd: stream.into_std()?.into(), kind: Kind::Socket })?;
+    let stream = Stream::new(Descriptor { fd: connection.into_fd()?, kind: Kind::Socket })?;
     tokio::select! {
         biased;
         () = stopped(&mut stop) => {}
