@@ -136,8 +136,14 @@ impl Parsing {
         let beside = draft.make(|made| made.extend_from_slice(parsed.parts.more))?;
         self.found.extend(parsed.parts.fields.iter().map(|field| moved(*field, line, beside)));
         let msg = moved_span(parsed.parts.body, line, beside);
-        let named = Named { time_ns: parsed.time_ns, level: Some(parsed.level), msg: Some(msg) };
-        if !self.parse.prefix.is_empty() {
+        // Where no part of it is the text, all of it is: of a field that is not the record's.
+        let (is_all, is_text) = (msg == line, self.parse.key == MSG);
+        let msg_of_record = Some(msg).filter(|_| is_text || !is_all);
+        // Where it has none, the record's own one stays.
+        let has_none = matches!(kind, LineKind::Pattern(_) | LineKind::Detect) && parsed.level == Level::Info;
+        let level = Some(parsed.level).filter(|_| !has_none);
+        let named = Named { time_ns: parsed.time_ns, level, msg: msg_of_record };
+        if !self.parse.prefix.is_empty() && !is_all {
             let key = draft.make(|made| made.extend_from_slice(MSG.as_bytes()))?;
             self.found.push(FieldSpan { key, value: msg, is_json: false });
         }
