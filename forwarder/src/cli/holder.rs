@@ -70,8 +70,8 @@ async fn run(name: &str, command: impl Fn() -> Command) -> anyhow::Result<()> {
                 tracing::error!("{name} can't be started, and is tried again in {LONGEST_PAUSE:?}: {error}");
                 tokio::select! {
                     () = tokio::time::sleep(LONGEST_PAUSE) => continue,
-                    _ = terminate.recv() => return Ok(()),
-                    _ = interrupt.recv() => return Ok(()),
+                    _ = terminate.recv() => return store.unread(name),
+                    _ = interrupt.recv() => return store.unread(name),
                 }
             }
         };
@@ -104,8 +104,8 @@ async fn run(name: &str, command: impl Fn() -> Command) -> anyhow::Result<()> {
         tracing::warn!("{name} ended ({status}) and is started again in {pause:?}; {count} descriptors are kept");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return store.unread(name),
+            _ = interrupt.recv() => return store.unread(name),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -181,6 +181,15 @@ impl Drop for Store {
 }
 
 impl Store {
+    /// The end, while there is no daemon.
+    fn unread(&self, name: &str) -> anyhow::Result<()> {
+        let count = self.0.iter().filter(|(kept, _)| kept != LAST && !kept.starts_with(SOCKET)).count();
+        if count > 0 {
+            tracing::warn!("stopped while there was no {name}: what is in {count} descriptors is lost");
+        }
+        Ok(())
+    }
+
     /// Does what a message asks for.
     fn take(&mut self, message: &str, descriptors: Vec<OwnedFd>) {
         let value = |key: &str| message.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));

@@ -56,7 +56,7 @@ fn following(memlogd: &Memlogd) -> Client {
 fn fifty_followers_of_which_one_has_stopped() {
     // So many that only one who stopped falls behind, and he does.
     let memlogd = Memlogd::start(&["-max-lines", "24000"]);
-    let total = 4000 * 8;
+    let total = 4000 * 10;
     let followers: Vec<_> = (0..49)
         .map(|_| {
             let client = following(&memlogd);

@@ -1,7 +1,9 @@
 //! Both sockets, byte for byte.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::time::Instant;
 
 use crate::daemon::{BOTH, Client, DUMP, Entry, FOLLOW, Memlogd, Sockets, command, texts, wait_until};
 use crate::harness::PATIENCE;
@@ -93,6 +95,40 @@ fn so_many_lines_are_kept_and_no_more() {
     let messages: Vec<String> = sockets.dump().into_iter().map(|entry| entry.msg).collect();
     let expected: Vec<String> = (950..1000).map(|number: u32| number.to_string()).collect();
     assert_eq!(messages, expected);
+}
+
+/// Not the most that there could be, which is 1 GB here.
+#[test]
+fn memory_follows_the_lines_that_there_are() {
+    let memlogd = Memlogd::start(&["-max-lines", "1000", "-max-line-len", "1048576"]);
+    let Memlogd { sockets, daemon } = &memlogd;
+    sockets.dump();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).unwrap();
+        kib.trim().parse::<u64>().unwrap() / 1024
+    };
+    let before = resident();
+    // One by one, so that each is a batch of its own: 0.1 MB.
+    let (mut pipe, begun) = (sockets.pipe("a"), Instant::now());
+    for number in 0..1000 {
+        writeln!(pipe, "{number:0100}").unwrap();
+        while rustix::io::ioctl_fionread(&pipe).unwrap() > 0 {
+            assert!(begun.elapsed() < PATIENCE, "it is not read");
+            std::thread::yield_now();
+        }
+    }
+    let last = format!("{:0100}", 999);
+    assert_eq!(sockets.dump_with(|entry| entry.msg == last).len(), 1000);
+    let (short, line) = (resident(), "x".repeat(100_000));
+    assert!(short - before < 16, "{before} MiB became {short}");
+    for _ in 0..200 {
+        writeln!(pipe, "{line}").unwrap();
+    }
+    pipe.write_all(b"the end\n").unwrap();
+    sockets.dump_with(|entry| entry.msg == "the end");
+    let long = resident();
+    assert!((15..200).contains(&(long - before)), "20 MB of lines: {before} MiB became {long}");
 }
 
 #[test]
@@ -188,6 +224,27 @@ fn what_was_written_before_the_end_is_read_by_those_who_follow() {
     let expected: Vec<String> =
         (0..500).map(|number: u32| number.to_string()).chain(["unfinished".to_owned()]).collect();
     assert_eq!(messages, expected);
+}
+
+/// As LinuxKit's `startmemlogd` does: it binds both, and starts a container's `memlogd` with them.
+#[test]
+fn sockets_that_were_bound_before_are_passed_to_it() {
+    let sockets = Sockets::new();
+    let log = UnixDatagram::bind(sockets.log()).unwrap();
+    let query = UnixListener::bind(sockets.query()).unwrap();
+    let inherited = [log.as_fd(), query.as_fd()];
+    inherited.iter().for_each(|socket| rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap());
+    let link = sockets.folder().join("memlogd");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ringward"), &link).unwrap();
+    // What is sent before it runs is not lost.
+    sockets.write("early", b"before\n");
+    let [log, query] = inherited.map(|socket| socket.as_raw_fd());
+    let script = format!("exec 8<&{log} 9<&{query}; exec \"$0\" -fd-log 8 -fd-query=9 -max-lines 50");
+    let mut daemon = Daemon::start(std::process::Command::new("sh").args(["-c", &script]).arg(&link), "ready: memlogd");
+    sockets.dump_with(|entry| entry.is("early", "before"));
+    assert!(daemon.stop(PATIENCE).unwrap().success(), "{:?}", daemon.log());
+    // They are not its own.
+    assert!(sockets.log().exists() && sockets.query().exists());
 }
 
 #[test]

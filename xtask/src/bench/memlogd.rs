@@ -86,11 +86,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 None => println!("{name:<9} is not here"),
             }
         }
-        if let [Some(ours), Some(theirs)] = best {
+        let [Some(ours), theirs] = best else { continue };
+        if let Some(theirs) = theirs {
             println!(
                 "          {followers} followers  {:.1} times the lines, {:.1} times less CPU",
                 ours.lines_a_second / theirs.lines_a_second,
                 theirs.cpu_us_a_line / ours.cpu_us_a_line
+            );
+        } else {
+            println!(
+                "          {followers} followers  the ratio (bar: 10) is not measured: name a program by --memlogd"
             );
         }
     }
