@@ -13,7 +13,7 @@ use ringward::destination::{self, DestinationConfig, Encoders, Endpoint, stop_ch
 use ringward::io::{self, IoMode};
 use ringward::observe::counters::DestinationCounters;
 use ringward::ring::{ReaderOptions, Ring, RingLimits};
-use ringward::view::{ViewHandle, viewer};
+use ringward::view::{Stages, ViewHandle, viewer};
 use ringward_benches::sending::{Input, TcpSink, send_beside};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -95,7 +95,7 @@ impl Viewers {
         let path = std::env::temp_dir().join(format!("ringward-bench-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).expect("a socket");
-        let view = viewer::start(listener.into(), Arc::clone(ring)).expect("a thread");
+        let view = viewer::start(listener.into(), Arc::clone(ring), Stages::default()).expect("a thread");
         let streams: Vec<_> = (0..VIEWERS)
             .map(|_| {
                 let mut stream = UnixStream::connect(&path).expect("connected");

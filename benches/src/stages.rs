@@ -31,7 +31,6 @@ pub fn all() -> Vec<Stage> {
     stages.push(parse("service's text", LineKind::Talos, &plain()));
     stages.push(parse("logfmt", LineKind::Logfmt, LOGFMT));
     stages.push(build());
-    stages.extend(crate::shaping::all());
     for cursors in [1, 4, 16] {
         stages.push(ring(cursors));
     }

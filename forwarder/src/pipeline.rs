@@ -101,7 +101,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
     let memlogd = start_memlogd(config.memlogd.as_ref(), &ring)?;
     let stages = stages(&config, shaping.as_deref());
     let viewing = Viewing::start(config.view.as_ref(), &ring, stages)?;
-    let sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
+    let mut sources = Sources::start(&config, &ring, &boot_id, state.as_ref(), memlogd)?;
     tracing::info!("ready: {}, {}", sources.describe(), destinations.describe());
     let checkpoints = Checkpoints {
         ring: Arc::clone(&ring),
@@ -109,7 +109,8 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         captured: CapturedUntil::new(sources.captured_until(), config.ring.file.is_some()),
         failing: Cell::new(false),
     };
-    let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports)? {
+    let input_ended = sources.take_input_ended();
+    let reports = match wait(&mut signals, &checkpoints, &mut destinations.reports, input_ended)? {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
@@ -207,11 +208,19 @@ async fn hung_up(hangup: &mut Option<Signal>) {
     }
 }
 
+async fn at_end_of(input: Option<oneshot::Receiver<()>>) -> Result<(), oneshot::error::RecvError> {
+    match input {
+        Some(input) => input.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits for a signal, or for all destinations to end on their own; saves checkpoints meanwhile.
 fn wait(
     signals: &mut Signals,
     checkpoints: &Checkpoints,
     ended: &mut oneshot::Receiver<Reports>,
+    input_ended: Option<oneshot::Receiver<()>>,
 ) -> anyhow::Result<Option<Reports>> {
     let Signals { runtime, terminate, interrupt, hangup } = signals;
     runtime.block_on(async {
@@ -220,6 +229,7 @@ fn wait(
             _ = interrupt.recv() => "SIGINT",
             () = hung_up(hangup) => "SIGHUP",
             reports = ended => return Ok(Some(reports.context("the destinations ended without a report")?)),
+            Ok(()) = at_end_of(input_ended) => "the end of standard input",
             () = checkpoints.keep_saving() => "nothing",
         };
         tracing::info!("stopping on {signal}: delivering what was captured (a second SIGTERM or SIGINT ends at once)");

@@ -629,13 +629,15 @@ fn encode_answers_each_line_and_ends_with_its_reader() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// The files of the documentation for those who come from Fluentd: each holds, and does what its own cases say.
+/// The files of the documentation, also for those who come from Fluentd: each holds, and does what its own cases say.
 #[test]
-fn the_files_for_kata_hold_and_pass_their_cases() {
+fn the_examples_of_shaping_hold_and_pass_their_cases() {
     let place = Place::new();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/kata");
-    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
+    let kata = fs::read_dir(format!("{folder}/kata")).unwrap();
+    let mut files: Vec<_> = kata.map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 4, "{files:?}");
+    files.push(format!("{folder}/shaping.yaml").into());
     for file in files {
         let file = file.to_str().unwrap();
         let checked = place.run(&["check", "--config", file]);

@@ -6,6 +6,7 @@
 
 mod bench;
 mod command;
+mod fuzz;
 mod layers;
 mod pins;
 mod report;
@@ -42,6 +43,8 @@ enum Subcommands {
     Vm(vm::Options),
     /// Measure, each figure beside its bar: `bench e2e`
     Bench(bench::Options),
+    /// Run the parsers' fuzz targets, each for some seconds: `fuzz logfmt --seconds 60`
+    Fuzz(fuzz::Options),
     /// Check which folder imports which, where `unsafe` may be, and the length of files
     LintLayers,
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Subcommands::Test(options) => test::run(&options),
         Subcommands::Vm(options) => vm::run(&options),
         Subcommands::Bench(options) => bench::run(&options),
+        Subcommands::Fuzz(options) => fuzz::run(&options),
         Subcommands::LintLayers => layers::run(),
     };
     result.unwrap_or_else(|error| {

@@ -4,6 +4,9 @@
 /// bpf-linker 0.11 and later need a system LLVM; 0.10 loads the one that rustc brings.
 pub const BPF_LINKER: &str = "0.10.4";
 
+/// It needs a nightly toolchain, whichever there is.
+pub const CARGO_FUZZ: &str = "0.13.2";
+
 /// What the NEON variant is tested as: Rust brings all that it takes to link for it.
 pub const ARM64_TARGET: &str = "aarch64-unknown-linux-musl";
 

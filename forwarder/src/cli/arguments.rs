@@ -265,10 +265,14 @@ pub struct Configured {
     #[arg(long, value_name = "URL", help_heading = "Destinations")]
     to: Vec<String>,
 
-    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT, unix:///dev/log or unix-stream:///PATH
-    /// (repeatable)
+    /// Take in what others send to URL: udp://ADDRESS:PORT, tcp://ADDRESS:PORT, unix:///dev/log or unix-stream:///PATH; or
+    /// what a program prints: 'exec:COMMAND ARGUMENT...' (repeatable)
     #[arg(long, value_name = "URL", help_heading = "Capture")]
     listen: Vec<String>,
+
+    /// Take in lines of standard input; at its end all is delivered, and the run ends
+    #[arg(long, help_heading = "Capture")]
+    stdin: bool,
 
     /// Add a tag to the records of every destination, as server=s03-rack07 (repeatable)
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Destinations")]
@@ -324,6 +328,7 @@ impl Configured {
         Overrides {
             to: self.to.clone(),
             listen: self.listen.clone(),
+            stdin: self.stdin,
             tags: self.tag.clone(),
             spill: self.spill.clone(),
             capture_hook: self.capture_hook.clone(),

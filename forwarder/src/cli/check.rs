@@ -42,17 +42,25 @@ fn summary(loaded: &Loaded, verbose: bool, paint: Paint) -> Result<String, std::
     for listen in &config.listen {
         let named =
             if listen.name == listen.endpoint.to_string() { String::new() } else { format!(" ({})", listen.name) };
-        writeln!(out, "  what is sent to {}{named}", listen.endpoint)?;
+        let how = match listen.endpoint {
+            ListenEndpoint::Exec(_) => "what is printed by",
+            ListenEndpoint::Stdin => "what comes by",
+            _ => "what is sent to",
+        };
+        writeln!(out, "  {how} {}{named}", listen.endpoint)?;
         if verbose {
             let (kind, line) = (listen.parse, Bytes(listen.max_line as u64));
-            write!(out, "    parse {kind}, max_line {line}, ")?;
+            write!(out, "    parse {kind}, max_line {line}")?;
             match listen.endpoint {
-                ListenEndpoint::Tcp { .. } => writeln!(out, "max_connections {}", listen.max_connections)?,
-                ListenEndpoint::Udp { .. } => writeln!(out, "receive_buffer {}", Bytes(listen.receive_buffer as u64))?,
-                ListenEndpoint::Unix(_) => writeln!(out, "mode {:04o}", listen.mode)?,
-                ListenEndpoint::UnixStream(_) => {
-                    writeln!(out, "max_connections {}, mode {:04o}", listen.max_connections, listen.mode)?;
+                ListenEndpoint::Tcp { .. } => writeln!(out, ", max_connections {}", listen.max_connections)?,
+                ListenEndpoint::Udp { .. } => {
+                    writeln!(out, ", receive_buffer {}", Bytes(listen.receive_buffer as u64))?
                 }
+                ListenEndpoint::Unix(_) => writeln!(out, ", mode {:04o}", listen.mode)?,
+                ListenEndpoint::UnixStream(_) => {
+                    writeln!(out, ", max_connections {}, mode {:04o}", listen.max_connections, listen.mode)?;
+                }
+                ListenEndpoint::Exec(_) | ListenEndpoint::Stdin => writeln!(out)?,
             }
         }
     }

@@ -141,8 +141,8 @@ fn line_kind(parse: ParseChoice) -> LineKind {
         ParseChoice::Detect => LineKind::Detect,
         ParseChoice::Klog => LineKind::Klog,
         ParseChoice::Kata => LineKind::Kata,
-        // Cases have no pattern: that is refused when they are read.
-        ParseChoice::Regex | ParseChoice::Text => LineKind::Text,
+        // Cases have neither a pattern nor streams: that is refused when they are read.
+        ParseChoice::Regex | ParseChoice::JournalExport | ParseChoice::Text => LineKind::Text,
     }
 }
 

@@ -77,6 +77,7 @@ words! {
         Regex = "regex",
         Syslog = "syslog",
         TalosSyslog = "talos_syslog",
+        JournalExport = "journal_export",
         Text = "text",
     }
 }

@@ -44,7 +44,7 @@ pub enum EndpointError {
 const UNIX_PATH_BYTES: usize = 107;
 
 const SCHEMES: &[&str] = &["udp", "tcp", "unix", "exec", "stdout"];
-const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix", "unix-stream"];
+const LISTEN_SCHEMES: &[&str] = &["udp", "tcp", "unix", "unix-stream", "exec", "stdin"];
 
 impl Endpoint {
     /// Endpoints that connect.
@@ -61,8 +61,7 @@ impl Endpoint {
             return unix_path(path, "unix", text).map(Endpoint::Unix);
         }
         if let Some(command) = text.strip_prefix("exec:") {
-            return command_words(command)
-                .ok_or_else(|| EndpointError::BadCommand { endpoint: suggest::abbreviate(text) });
+            return command_words(command, text).map(Endpoint::Exec);
         }
         let (protocol, host, port) = parse_url(text, SCHEMES, 1)?;
         Ok(match protocol {
@@ -73,7 +72,7 @@ impl Endpoint {
 }
 
 impl ListenEndpoint {
-    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free), unix:///PATH, as unix:///dev/log, or unix-stream:///PATH";
+    pub const ACCEPTED: &str = "udp://ADDRESS:PORT, tcp://ADDRESS:PORT (0.0.0.0 is every address, [::] with IPv6; port 0 is any that is free), unix:///PATH, as unix:///dev/log, unix-stream:///PATH, exec:COMMAND ARGUMENT... or stdin:";
 
     /// # Errors
     /// Where `text` is none; what would be is in [`ListenEndpoint::ACCEPTED`].
@@ -83,6 +82,12 @@ impl ListenEndpoint {
         }
         if let Some(path) = text.strip_prefix("unix-stream:") {
             return unix_path(path, "unix-stream", text).map(ListenEndpoint::UnixStream);
+        }
+        if text == "stdin:" {
+            return Ok(ListenEndpoint::Stdin);
+        }
+        if let Some(command) = text.strip_prefix("exec:") {
+            return command_words(command, text).map(ListenEndpoint::Exec);
         }
         let (protocol, host, port) = parse_url(text, LISTEN_SCHEMES, 0)?;
         Ok(match protocol {
@@ -102,10 +107,10 @@ fn unix_path(text: &str, scheme: &'static str, endpoint: &str) -> Result<PathBuf
 }
 
 /// Words as a shell would see them, quotes and backslashes included, and nothing else of a shell.
-fn command_words(text: &str) -> Option<Endpoint> {
-    let words = shlex::split(text)?;
-    let holds = words.first().is_some_and(|program| !program.is_empty()) && !text.contains('\0');
-    holds.then_some(Endpoint::Exec(words))
+fn command_words(text: &str, endpoint: &str) -> Result<Vec<String>, EndpointError> {
+    let holds = |words: &Vec<String>| words.first().is_some_and(|word| !word.is_empty()) && !text.contains('\0');
+    let words = shlex::split(text).filter(holds);
+    words.ok_or_else(|| EndpointError::BadCommand { endpoint: suggest::abbreviate(endpoint) })
 }
 
 /// Protocol, host and port of a URL with nothing else in it.
@@ -263,6 +268,8 @@ mod tests {
             "tcp://localhost:1",
             "udp://[fe80::1%eth0]:1",
             "unix:///dev/log",
+            "stdin:",
+            "exec:/bin/sh -c 'echo x'",
             "unix-stream:///s",
         ] {
             assert_eq!(ListenEndpoint::parse(text).unwrap().to_string(), text);
@@ -279,6 +286,9 @@ mod tests {
             ("unix:///", "no absolute path"),
             ("unix:///dev/", "no absolute path"),
             ("unix:", "no absolute path"),
+            ("exec:", "no command"),
+            ("stdin:x", "no scheme"),
+            ("stdin", "no scheme"),
         ] {
             let error = ListenEndpoint::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -27,7 +27,7 @@ impl Check<'_> {
                 self.add(
                     listen,
                     what,
-                    "a different `name` for each (it is the endpoint, or `syslogd`, where none is given)",
+                    "a different `name` for each (it is the endpoint, the program's name or `syslogd` where none is given)",
                 );
             }
             resolved.push(config);
@@ -66,8 +66,10 @@ impl Check<'_> {
         let pattern = self.described(&place, parse == ParseChoice::Regex, pattern, time);
         let multiline = self.multiline(raw.multiline.as_ref(), ring);
         if let Some(given) = &raw.multiline {
-            if !matches!(endpoint.value, ListenEndpoint::Tcp { .. }) {
-                self.add(given, "a datagram is a record, with all its lines", "with tcp");
+            if !endpoint.value.has_lines() {
+                self.add(given, "a datagram is a record, with all its lines", "with tcp, exec and stdin");
+            } else if parse == ParseChoice::JournalExport {
+                self.add(given, "an entry of a journal is a record, with all its lines", "without `journal_export`");
             } else if matches!(parse, ParseChoice::Syslog | ParseChoice::TalosSyslog) {
                 self.add(given, "each message of syslog says that it begins", "without `parse: syslog`");
             }
@@ -75,8 +77,11 @@ impl Check<'_> {
         let name = match &raw.name {
             Some(name) => name.value.0.clone(),
             None if parse == ParseChoice::TalosSyslog => "syslogd".to_owned(),
-            None => endpoint.value.to_string(),
+            None => usual_name(&endpoint.value),
         };
+        if parse == ParseChoice::JournalExport && !endpoint.value.has_lines() {
+            self.add(&place, "entries of a journal come as a stream", "`journal_export` with tcp, exec and stdin");
+        }
         if name.len() > Name::MAX_BYTES {
             self.add(endpoint, "is too long to be the listener's name as well", "with a `name` beside it");
         }
@@ -100,16 +105,37 @@ impl Check<'_> {
             ListenEndpoint::Tcp { .. } => (false, true, false),
             ListenEndpoint::Unix(_) => (false, false, true),
             ListenEndpoint::UnixStream(_) => (false, true, true),
+            ListenEndpoint::Exec(_) | ListenEndpoint::Stdin => (false, false, false),
         };
+        let is_address = matches!(endpoint, ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. });
         if let Some(connections) = raw.max_connections.as_ref().filter(|_| !connects) {
-            self.add(connections, "datagrams come without connections", "with tcp or unix-stream");
+            let what =
+                if endpoint.has_lines() { "nobody connects to it" } else { "datagrams come without connections" };
+            self.add(connections, what, "with tcp or unix-stream");
         }
         if let Some(buffer) = raw.receive_buffer.as_ref().filter(|_| !is_udp) {
-            let whose = if connects { "a connection's" } else { "a unix socket's" };
+            let whose = match endpoint {
+                ListenEndpoint::Unix(_) => "a unix socket's",
+                _ if connects => "a connection's",
+                _ => "a pipe's",
+            };
             self.add(buffer, format!("{whose} buffer is the kernel's affair: its sender waits"), "with udp");
         }
         if let Some(mode) = raw.mode.as_ref().filter(|_| !is_unix) {
-            self.add(mode, "an address has no file", "with unix or unix-stream");
+            let what = if is_address { "an address has no file" } else { "it has no file" };
+            self.add(mode, what, "with unix or unix-stream");
         }
+    }
+}
+
+/// A listener's name where none is given.
+fn usual_name(endpoint: &ListenEndpoint) -> String {
+    match endpoint {
+        ListenEndpoint::Stdin => "stdin".to_owned(),
+        ListenEndpoint::Exec(words) => {
+            let program = words.first().map(String::as_str).unwrap_or_default();
+            program.rsplit('/').find(|part| !part.is_empty()).unwrap_or(program).to_owned()
+        }
+        other => other.to_string(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Flags hold text here; it is parsed by the same code as a file's, so that both accept and refuse the same.
 
+use super::endpoint::ListenEndpoint;
 use super::error::{Place, Problems};
 use super::raw::{Capture, Destination, Files, ForAll, Kernel, Listen, Raw};
 use super::suggest;
@@ -16,6 +17,8 @@ pub struct Overrides {
     pub to: Vec<String>,
     /// `--listen`
     pub listen: Vec<String>,
+    /// `--stdin`
+    pub stdin: bool,
     /// `--tag`, each `KEY=VALUE`
     pub tags: Vec<String>,
     /// `--spill`
@@ -71,9 +74,13 @@ impl Overrides {
             let destination = |endpoint| at("--to", Destination { endpoint: Some(endpoint), ..Destination::default() });
             raw.destinations = Some(at("--to", endpoints.value.into_iter().map(destination).collect()));
         }
-        if let Some(endpoints) = list("--listen", &self.listen, problems) {
+        let mut endpoints = list("--listen", &self.listen, problems).map(|list| list.value).unwrap_or_default();
+        if self.stdin {
+            endpoints.push(at("--stdin", ListenEndpoint::Stdin));
+        }
+        if !endpoints.is_empty() {
             let listen = |endpoint| at("--listen", Listen { endpoint: Some(endpoint), ..Listen::default() });
-            raw.listen = Some(at("--listen", endpoints.value.into_iter().map(listen).collect()));
+            raw.listen = Some(at("--listen", endpoints.into_iter().map(listen).collect()));
         }
         let mut for_all = ForAll { spill: one::<Bytes>("--spill", self.spill.as_ref(), problems), ..ForAll::default() };
         for tag in &self.tags {

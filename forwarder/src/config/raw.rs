@@ -341,16 +341,18 @@ document! {
 }
 
 document! {
-    /// A listener. A line (TCP) or a datagram (UDP, unix socket; newlines at its end don't count, others belong to it) is a
-    /// record.
+    /// A listener. A line (TCP, a program's output, standard input) or a datagram (UDP, unix socket; newlines at its end
+    /// don't count, others belong to it) is a record.
     pub struct Listen {
         /// Where to listen: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, `unix:///PATH` for a socket that takes datagrams,
         /// as `unix:///dev/log`, or `unix-stream:///PATH` for one that takes connections. A name is looked up once, at the start.
-        /// A socket's file that a dead process left is replaced; it is removed at the end.
+        /// A socket's file that a dead process left is replaced; it is removed at the end. `exec:COMMAND ARGUMENT...`
+        /// starts a program and reads what it prints; when it ends it is started again. `stdin:` reads standard input, whose
+        /// end is the end of the run. See `docs/listening.md`.
         endpoint: ListenEndpoint => "required",
 
         /// `talos-service` of what does not say it, and the name in the log. Unique.
-        name: Name => "the endpoint; with `talos_syslog`, `syslogd`",
+        name: Name => "the endpoint; of a program, its name; of standard input, `stdin`; with `talos_syslog`, `syslogd`",
 
         /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
         /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is
@@ -362,7 +364,8 @@ document! {
         /// `regex`: by `pattern`. `syslog`: a message of RFC 3164 or 5424, over TCP also behind its length; time,
         /// level and text are taken out, facility, host, program and structured data are fields; any other line is
         /// text, and marked `unparsed`. `talos_syslog`: the same as Talos' syslogd sends it, which cuts, drops and leaves
-        /// `msg` empty; what is dropped is counted. `text`: text, whatever it looks like. Blank lines are skipped, but for
+        /// `msg` empty; what is dropped is counted. `journal_export` (TCP, programs and standard input): entries of
+        /// systemd's journal, as `journalctl -o export` prints them. `text`: text, whatever it looks like. Blank lines are skipped, but for
         /// `text`. See `docs/parsers.md` and `docs/syslog.md`.
         parse: ParseChoice => "`auto`; of a unix socket, `syslog`",
 
@@ -373,7 +376,7 @@ document! {
         /// How `time` is written, by strptime(3).
         time_format: TimeText => "RFC 3339, ISO 8601, or seconds since 1970",
 
-        /// TCP, and not with `syslog`: join lines that belong together to one record, as those of a stack trace. `all`, a
+        /// TCP, programs and standard input, and not with `syslog`: join lines that belong together to one record, as those of a stack trace. `all`, a
         /// language, or a mapping. See `docs/multiline.md`.
         multiline: Multiline => "each line is a record",
 

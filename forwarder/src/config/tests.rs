@@ -231,6 +231,23 @@ fn what_is_wrong_with_a_listener() {
             "{endpoint: 'tcp://h:1', name: x}, {endpoint: 'udp://h:1', name: x}",
             "t.yaml:1:44: listen[1]: has the name `x`, like the",
         ),
+        ("{endpoint: 'stdin:', mode: 0600}", "t.yaml:1:37: listen[0].mode: it has no file"),
+        ("{endpoint: 'exec:a', max_connections: 2}", "t.yaml:1:48: listen[0].max_connections: nobody connects"),
+        ("{endpoint: 'exec:/x/a'}, {endpoint: 'exec:a -b'}", "t.yaml:1:35: listen[1]: has the name `a`, like the"),
+        ("{endpoint: 'stdin:'}, {endpoint: 'stdin:', name: x}", "t.yaml:1:32: listen[1]: listens on stdin:, like"),
+        (
+            "{endpoint: 'udp://h:1', parse: journal_export}",
+            "t.yaml:1:41: listen[0].parse: entries of a journal come as a stream",
+        ),
+        ("{endpoint: 'tcp://h:1', parse: regex}", "t.yaml:1:41: listen[0].parse: has no `pattern` beside it"),
+        (
+            "{endpoint: 'tcp://h:1', parse: regex, pattern: 'a(b)'}",
+            "t.yaml:1:57: listen[0].pattern: has no named group",
+        ),
+        (
+            "{endpoint: 'tcp://h:1', time_format: '%H'}",
+            "t.yaml:1:47: listen[0].time_format: `%H`: a time written so can't be read again",
+        ),
     ] {
         let found = problems(&format!("listen: [{item}]"));
         assert_eq!(found.len(), 1, "{found:#?}");

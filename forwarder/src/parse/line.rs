@@ -176,6 +176,8 @@ impl Default for LineParser {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::record::bytes;
 
@@ -247,6 +249,41 @@ mod tests {
         ] {
             let (time, level, body, fields) = parsed(LineKind::Detect, text);
             assert_eq!((time, level, body.as_str(), fields.len()), (None, Level::Info, text, 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_klog_writes_is_read(
+            (letter, level) in prop_oneof![
+                Just(('I', Level::Info)), Just(('W', Level::Warning)), Just(('E', Level::Err)), Just(('F', Level::Crit))
+            ],
+            // Of the year that has begun, before NOW.
+            of_day in 0..86_400i64, day in 0..60i64, micros in 0..1_000_000i64,
+            pid in 0..10_000_000u32, file in "[a-z_]{1,9}\\.go", number in 1..9999u32, text in "[^\"][ -~]{0,30}|",
+        ) {
+            let time_ns = 1_767_225_600_000_000_000 + (day * 86_400 + of_day) * 1_000_000_000 + micros * 1000;
+            let time = jiff::Timestamp::from_nanosecond(time_ns.into()).unwrap().strftime("%m%d %H:%M:%S%.6f");
+            let line = format!("{letter}{time} {pid:>7} {file}:{number}] {text}");
+            let (read_ns, read_level, body, fields) = parsed(LineKind::Klog, &line);
+            prop_assert_eq!((read_ns, read_level, body), (Some(time_ns), level, text));
+            prop_assert_eq!(fields, [format!("caller={file}:{number}"), format!("pid={pid}")]);
+        }
+
+        #[test]
+        fn nothing_panics(line in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 1..80),
+            "[IWEF][0-9]{4} [0-9:.]{0,16} *[0-9]{0,9} [a-z.:0-9]{0,9}\\]?.{0,20}".prop_map(String::into_bytes),
+            "[a-z]{0,4}=[ -~]{0,30}".prop_map(String::into_bytes),
+        ], now_ns: i64) {
+            let mut parser = LineParser::default();
+            for kind in [LineKind::Auto, LineKind::Detect, LineKind::Klog, LineKind::Kata, LineKind::Logfmt] {
+                let Some(Parsed { parts, .. }) = parser.parse(kind, &line, now_ns) else { continue };
+                for field in parts.fields {
+                    let value = bytes(parts.line, parts.more, field.value);
+                    prop_assert!(!field.is_json || serde_json::from_slice::<serde_json::Value>(value).is_ok());
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use tokio::sync::oneshot;
 
 use super::captured::Captured;
 #[cfg(feature = "ebpf")]
@@ -79,8 +80,20 @@ impl Sources {
             return Ok(());
         }
         let handle = network::start(config.iter().map(listen_options).collect(), Arc::clone(ring))?;
-        let endpoints: Vec<_> = handle.listening.iter().map(|listening| listening.endpoint.to_string()).collect();
-        self.parts.push(format!("what is sent to {}", endpoints.join(", ")));
+        let (mut sent, mut printed) = (Vec::new(), Vec::new());
+        for listening in &handle.listening {
+            match &listening.endpoint {
+                ListenEndpoint::Stdin => self.parts.push("standard input".into()),
+                ListenEndpoint::Exec(words) => printed.extend(words.first().map(|program| format!("`{program}`"))),
+                endpoint => sent.push(endpoint.to_string()),
+            }
+        }
+        if !sent.is_empty() {
+            self.parts.push(format!("what is sent to {}", sent.join(", ")));
+        }
+        if !printed.is_empty() {
+            self.parts.push(format!("what is printed by {}", printed.join(", ")));
+        }
         self.listen = Some(handle);
         Ok(())
     }
@@ -290,6 +303,11 @@ impl Sources {
         Box::new(|| None)
     }
 
+    /// Where standard input is read: what says that it has ended.
+    pub(super) fn take_input_ended(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.listen.as_mut()?.take_input_ended()
+    }
+
     /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
     pub(super) fn stop(self, state: Option<&StateDir>) -> Option<Clients> {
         if let Some(files) = self.files {
@@ -375,8 +393,9 @@ fn listen_options(config: &ListenConfig) -> ListenOptions {
             (ParseChoice::Syslog, ListenEndpoint::Unix(_) | ListenEndpoint::UnixStream(_)) => LineKind::LocalSyslog,
             (ParseChoice::Syslog, _) => LineKind::Syslog,
             (ParseChoice::TalosSyslog, _) => LineKind::TalosSyslog,
-            (ParseChoice::Text, _) => LineKind::Text,
+            (ParseChoice::Text | ParseChoice::JournalExport, _) => LineKind::Text,
         },
+        takes_entries: config.parse == ParseChoice::JournalExport,
         join: config.multiline.as_ref().map(joining),
         max_line: config.max_line,
         max_connections: config.max_connections,

@@ -4,6 +4,7 @@
 //! is left of its records, in their order, with their times, positions and origins. A step's own reports stand where they
 //! were made, and go through the steps behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::draft::Draft;
@@ -73,10 +74,15 @@ impl Shaper {
             positions.resize(origins, 0);
         }
         let mut copies = false;
+        // Neighbours are mostly of one origin.
+        let mut whose = (u32::MAX, None);
         for (index, record) in (0..).zip(batch.records()) {
             self.draft.load(&record);
-            let whose = self.origins.of(record.origin).clone();
-            let verdict = self.run(0, &whose, out, &mut |shaper, out| {
+            if whose.0 != record.origin {
+                whose = (record.origin, None);
+            }
+            let whose = whose.1.get_or_insert_with(|| Arc::clone(self.origins.of(record.origin)));
+            let verdict = self.run(0, whose, out, &mut |shaper, out| {
                 if !std::mem::replace(&mut copies, true) {
                     shaper.copy(batch.records_in(0..index), out);
                 }

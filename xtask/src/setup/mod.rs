@@ -86,6 +86,14 @@ pub fn bench_tools() -> Result<()> {
     peers::fetch()
 }
 
+/// What `cargo xtask fuzz` needs.
+pub fn fuzz_tools() -> Result<()> {
+    ui::heading("Tools for fuzzing");
+    toolchain::c_linker()?;
+    toolchain::nightly()?;
+    toolchain::cargo_fuzz()
+}
+
 /// What `cargo xtask bench count` needs besides.
 pub fn count_tools() -> Result<()> {
     apt::install("counting instructions", &[("valgrind", "valgrind")])

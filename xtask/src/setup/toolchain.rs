@@ -91,3 +91,33 @@ pub fn bpf_linker() -> Result<()> {
     ui::done(&format!("bpf-linker {wanted}"));
     Ok(())
 }
+
+/// A nightly toolchain: libFuzzer's instrumentation has no stable flag.
+pub fn nightly() -> Result<()> {
+    let mut rustc = Command::new("rustup");
+    rustc.args(["run", "nightly", "rustc", "--version"]).env_remove("RUSTUP_TOOLCHAIN");
+    if let Ok(version) = output(&mut rustc) {
+        ui::have(version.trim());
+        return Ok(());
+    }
+    ui::doing("installing a nightly toolchain");
+    run(Command::new("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))?;
+    ui::done("nightly");
+    Ok(())
+}
+
+/// cargo-fuzz in the pinned version.
+pub fn cargo_fuzz() -> Result<()> {
+    let wanted = pins::CARGO_FUZZ;
+    let said = output(Command::new("cargo-fuzz").arg("--version")).unwrap_or_default();
+    if said.split_whitespace().last() == Some(wanted) {
+        ui::have(&format!("cargo-fuzz {wanted}"));
+        return Ok(());
+    }
+    ui::doing(&format!("installing cargo-fuzz {wanted} (one to three minutes)"));
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["install", "cargo-fuzz", "--version", wanted, "--locked", "--force"])
+        .env_remove("CARGO_TARGET_DIR"))?;
+    ui::done(&format!("cargo-fuzz {wanted}"));
+    Ok(())
+}

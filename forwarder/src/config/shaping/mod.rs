@@ -299,6 +299,8 @@ impl Check<'_> {
         let mut expect = raw.expect.as_ref().map(|list| values_of(&list.value));
         if raw.parse().value == ParseChoice::Regex {
             self.add(&raw.parse(), "a case has no `pattern`", "a step that parses by one, in `process`");
+        } else if raw.parse().value == ParseChoice::JournalExport {
+            self.add(&raw.parse(), "a case is one line, and an entry of a journal is several", "without `parse`");
         }
         let dropped = raw.dropped();
         if dropped.value {

@@ -25,6 +25,7 @@
 //! which can't be read in part, it is refused).
 
 mod compressed;
+pub mod export;
 mod header;
 mod object;
 #[cfg(test)]

@@ -73,6 +73,10 @@ impl Parsing {
         };
         let named = named.filter(|_| draft.fields.len() + self.found.len() < MOST_FIELDS);
         let Some(named) = named.filter(|_| self.has_room(draft)) else {
+            // Text is what this finds, too.
+            if self.parse.format == ParseFormat::Line(LineKind::Detect) {
+                return;
+            }
             *context.failed += 1;
             if let Some(yes) = draft.make(|made| made.extend_from_slice(b"true")) {
                 draft.set(UNPARSED, yes, true);
@@ -132,8 +136,14 @@ impl Parsing {
         let beside = draft.make(|made| made.extend_from_slice(parsed.parts.more))?;
         self.found.extend(parsed.parts.fields.iter().map(|field| moved(*field, line, beside)));
         let msg = moved_span(parsed.parts.body, line, beside);
-        let named = Named { time_ns: parsed.time_ns, level: Some(parsed.level), msg: Some(msg) };
-        if !self.parse.prefix.is_empty() {
+        // Where no part of it is the text, all of it is: of a field that is not the record's.
+        let (is_all, is_text) = (msg == line, self.parse.key == MSG);
+        let msg_of_record = Some(msg).filter(|_| is_text || !is_all);
+        // Where it has none, the record's own one stays.
+        let has_none = matches!(kind, LineKind::Pattern(_) | LineKind::Detect) && parsed.level == Level::Info;
+        let level = Some(parsed.level).filter(|_| !has_none);
+        let named = Named { time_ns: parsed.time_ns, level, msg: msg_of_record };
+        if !self.parse.prefix.is_empty() && !is_all {
             let key = draft.make(|made| made.extend_from_slice(MSG.as_bytes()))?;
             self.found.push(FieldSpan { key, value: msg, is_json: false });
         }
@@ -144,8 +154,17 @@ impl Parsing {
     fn named(&mut self, draft: &Draft) -> Named {
         let mut named = Named::default();
         let keeps = !self.parse.prefix.is_empty();
-        let at = |name: &[u8]| self.found.iter().position(|field| draft.bytes(field.key) == name);
-        let (time, ts, level, msg) = (at(b"time"), at(b"ts"), at(b"level"), at(MSG.as_bytes()));
+        let (mut time, mut ts, mut level, mut msg) = (None, None, None, None);
+        for (index, field) in self.found.iter().enumerate() {
+            let known = match draft.bytes(field.key) {
+                b"time" => &mut time,
+                b"ts" => &mut ts,
+                b"level" => &mut level,
+                b"msg" => &mut msg,
+                _ => continue,
+            };
+            known.get_or_insert(index);
+        }
         let mut gone = [None; 2];
         for index in [time, ts].into_iter().flatten() {
             let field = self.found[index];

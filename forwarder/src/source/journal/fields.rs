@@ -77,6 +77,10 @@ impl Fields {
         self.fields.push(Field { name: start..start + len, value: value..end });
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }

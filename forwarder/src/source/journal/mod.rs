@@ -19,6 +19,7 @@
 mod blocks;
 mod copies;
 mod discovery;
+mod export;
 mod fields;
 mod file;
 mod folders;
@@ -26,5 +27,6 @@ mod known;
 mod reader;
 mod selection;
 
+pub(super) use export::{ExportEntries, ExportTally};
 pub use reader::{JournalError, JournalHandle, JournalOptions, start};
 pub use selection::{Match, Names, ReadFrom, Selection, Wanted};

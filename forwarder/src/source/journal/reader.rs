@@ -34,7 +34,7 @@ const TURN_BYTES: usize = 64 << 10;
 /// gone has arrived.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 /// Services of one file whose origins are kept.
-const MOST_ORIGINS: usize = 256;
+pub(super) const MOST_ORIGINS: usize = 256;
 
 /// What to read.
 pub struct JournalOptions {

@@ -14,7 +14,7 @@ use rustix::net::{RecvFlags, recv, sockopt};
 
 /// Why a descriptor is not read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
+pub(in crate::source) enum Refused {
     #[error("it can't be read from")]
     WriteOnly,
     #[error("it is a socket that listens")]
@@ -27,13 +27,13 @@ pub(super) enum Refused {
 
 /// A descriptor that can be read, and never makes its reader wait.
 #[derive(Debug)]
-pub(super) struct Descriptor {
-    pub(super) fd: OwnedFd,
-    pub(super) kind: Kind,
+pub(in crate::source) struct Descriptor {
+    pub(in crate::source) fd: OwnedFd,
+    pub(in crate::source) kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::source) enum Kind {
     Pipe,
     Socket,
     Terminal,
@@ -47,7 +47,7 @@ pub(super) enum Kind {
 impl Descriptor {
     /// # Errors
     /// Where it is nothing that lines can be read from.
-    pub(super) fn new(fd: OwnedFd) -> Result<Self, Refused> {
+    pub(in crate::source) fn new(fd: OwnedFd) -> Result<Self, Refused> {
         let flags = fcntl_getfl(&fd)?;
         let access = flags & OFlags::ACCMODE;
         if access == OFlags::WRONLY || flags.contains(OFlags::PATH) {
@@ -76,7 +76,7 @@ impl Kind {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where nothing is there yet.
-    pub(super) fn read(self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(in crate::source) fn read(self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self {
                 Self::Socket => recv(fd, &mut *buffer, RecvFlags::DONTWAIT).map(|(read, _)| read),

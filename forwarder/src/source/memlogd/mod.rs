@@ -16,7 +16,7 @@
 //!
 //! Limits: the process's open files (the soft limit is raised to the hard one), and [`LineLimit`] for a line.
 
-mod descriptor;
+pub(super) mod descriptor;
 mod kept;
 mod lines;
 mod name;

@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout, timeout_at};
 
+use super::accepting::{Accepting, Connection};
 use super::frames::Frames;
-use super::intake::{Intake, READ_BYTES};
-use super::stream::{Accepting, Stream};
+use super::intake::Intake;
+use super::stream::Stream;
 use super::{Listener, STOP_PATIENCE, stopped};
 use crate::source::clock::realtime_ns;
+use crate::source::memlogd::descriptor::{Descriptor, Kind};
 
 /// Silence after which a peer is asked whether it is still there: a dead one must not keep a place for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -82,103 +82,38 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: Stream, listener: &Listener, intake: &Intake, mut stop: watch::Receiver<bool>) {
-    if let Stream::Tcp(stream) = &stream {
+async fn connection(connection: Connection, listener: &Listener, intake: &Intake, stop: watch::Receiver<bool>) {
+    if let Connection::Tcp(stream) = &connection {
         // Fails only where the connection is gone, and then there is nothing to keep alive.
         let _ = SockRef::from(stream)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3));
     }
-    let mut frames = Frames::of(listener, stream.process());
-    let ended = tokio::select! {
-        biased;
-        () = stopped(&mut stop) => None,
-        ended = read_all(&stream, listener, intake, &mut frames) => Some(ended),
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => read_rest(&stream, listener, intake, &mut frames).await,
-    };
-    if let Err(error) = ended {
+    let mut frames = Frames::of(listener, connection.process());
+    if let Err(error) = read(connection, listener, intake, &mut frames, stop).await {
         tracing::info!("{}: a connection broke: {error}", listener.options.endpoint);
     }
-    intake.end(listener, &mut frames);
+    intake.take_unfinished(listener, &mut frames, realtime_ns(), true);
     intake.seal_soon();
 }
 
-/// Reads to the end of the connection.
-async fn read_all(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
-    loop {
-        match frames.patience() {
-            None => stream.readable().await?,
-            Some(patience) => match timeout(patience, stream.readable()).await {
-                Ok(ready) => ready?,
-                Err(_) => {
-                    intake.end(listener, frames);
-                    intake.seal_soon();
-                    continue;
-                }
-            },
-        }
-        if !intake.ring.has_room() {
-            intake.seal_soon();
-            intake.ring.room().await;
-        }
-        match read(stream, listener, intake, frames) {
-            Ok(Some(0)) => return Ok(()),
-            // There may be more: the others' turn, then again.
-            Ok(Some(READ_BYTES)) => tokio::task::yield_now().await,
-            Ok(_) => {
-                intake.seal_soon();
-                if !frames.is_waiting() {
-                    // Gives back the memory of long lines.
-                    frames.flush(&mut |_, _| {});
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// Reads to the end of the connection; at a stop, what has come by then.
+async fn read(
+    connection: Connection,
+    listener: &Listener,
+    intake: &Intake,
+    frames: &mut Frames,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let stream = Stream::new(Descriptor { fd: connection.into_fd()?, kind: Kind::Socket })?;
+    tokio::select! {
+        biased;
+        () = stopped(&mut stop) => {}
+        ended = stream.read_all(listener, intake, frames) => return ended,
     }
-}
-
-/// Reads once; `None` where there is nothing.
-fn read(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<Option<usize>> {
-    let mut taken = None;
-    let result = stream.try_read(|| {
-        let len = intake.read(listener, frames, realtime_ns(), |buffer| receive(stream, buffer))?;
-        taken = Some(len);
-        // Less than there was room for: nothing is left, and there is no need to ask. Not so at the end.
-        if 0 < len && len < READ_BYTES { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-    });
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(taken),
-    }
-}
-
-/// Reads what has come up to now, within [`STOP_PATIENCE`], and no more: a busy sender must not hold up the stop.
-async fn read_rest(stream: &Stream, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
-    let deadline = Instant::now() + STOP_PATIENCE;
-    let mut left = rustix::io::ioctl_fionread(stream)?;
-    while left > 0 {
-        if timeout_at(deadline, intake.ring.room()).await.is_err() || Instant::now() > deadline {
-            let endpoint = &listener.options.endpoint;
-            tracing::warn!("{endpoint}: {left} bytes of a connection were not read: their sender is told by a reset");
-            break;
-        }
-        match intake.read(listener, frames, realtime_ns(), |buffer| receive(stream, buffer)) {
-            Ok(0) => break,
-            Ok(len) => {
-                left = left.saturating_sub(len as u64);
-                tokio::task::yield_now().await;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let left = stream.read_rest(listener, intake, frames, STOP_PATIENCE).await?;
+    if left > 0 {
+        let endpoint = &listener.options.endpoint;
+        tracing::warn!("{endpoint}: {left} bytes of a connection were not read: their sender is told by a reset");
     }
     Ok(())
-}
-
-fn receive(stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(stream, buffer, RecvFlags::DONTWAIT)?.0)
 }

@@ -11,7 +11,7 @@ pub struct ListenCounters {
     pub records: Counter,
     /// Of lines and datagrams, as they came.
     pub bytes: Counter,
-    /// TCP: accepted.
+    /// TCP: accepted. Of a program: how often it was started.
     pub connections: Counter,
     /// Lines that were longer than the limit, or ended without a newline: handed on in parts.
     pub parts: Counter,
@@ -19,6 +19,8 @@ pub struct ListenCounters {
     pub blank: Counter,
     /// UDP: datagrams that the kernel had no room for.
     pub lost: Counter,
+    /// Ends of a program that is started again, and failures to start it.
+    pub exits: Counter,
     /// Messages whose end was left out: longer than any should be or, as Talos takes them, than it reads.
     pub cut: Counter,
     /// Messages that Talos would drop, where they are taken as Talos does.
@@ -35,6 +37,10 @@ impl fmt::Display for ListenCounters {
             "{records} records ({parts} of them parts of lines) in {bytes} bytes, {blank} blank, {lost} lost by the \
              kernel; {connections} connections"
         )?;
+        let exits = self.exits.value();
+        if exits > 0 {
+            write!(f, "; ended {exits} times")?;
+        }
         if cut + discarded > 0 {
             write!(f, "; {cut} cut and {discarded} discarded")?;
         }

@@ -31,9 +31,7 @@ pub(super) async fn serve(
 ) {
     let datagrams = match listener.options.endpoint {
         ListenEndpoint::Unix(_) => ReceivedDatagrams::with_senders(UNIX_BYTES),
-        ListenEndpoint::Udp { .. } | ListenEndpoint::Tcp { .. } | ListenEndpoint::UnixStream(_) => {
-            ReceivedDatagrams::default()
-        }
+        _ => ReceivedDatagrams::default(),
     };
     let mut receiver = Receiver { socket, listener, intake, datagrams, losses: Losses::start() };
     loop {

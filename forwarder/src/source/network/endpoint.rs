@@ -12,11 +12,20 @@ pub enum ListenEndpoint {
     Tcp { host: String, port: u16 },
     /// One record a datagram, as to /dev/log.
     Unix(PathBuf),
+    /// One record a line, printed by a program that is started: its name or path, and its arguments.
+    Exec(Vec<String>),
+    /// One record a line of standard input. Its end is the end of the run.
+    Stdin,
     /// One record a line, by connections to a unix socket.
     UnixStream(PathBuf),
 }
 
 impl ListenEndpoint {
+    /// Whether lines come, and not datagrams.
+    pub fn has_lines(&self) -> bool {
+        !matches!(self, Self::Udp { .. } | Self::Unix(_))
+    }
+
     /// Whether the port is chosen by the kernel.
     pub fn takes_any_port(&self) -> bool {
         matches!(self, Self::Udp { port: 0, .. } | Self::Tcp { port: 0, .. })
@@ -28,6 +37,11 @@ impl fmt::Display for ListenEndpoint {
         let (scheme, host, port) = match self {
             Self::Udp { host, port } => ("udp", host, port),
             Self::Tcp { host, port } => ("tcp", host, port),
+            Self::Stdin => return f.write_str("stdin:"),
+            Self::Exec(words) => {
+                let quoted = shlex::try_join(words.iter().map(String::as_str));
+                return write!(f, "exec:{}", quoted.unwrap_or_else(|_| words.join(" ")));
+            }
             Self::Unix(path) => return write!(f, "unix://{}", path.display()),
             Self::UnixStream(path) => return write!(f, "unix-stream://{}", path.display()),
         };

@@ -1,14 +1,16 @@
-//! How what comes by a connection is cut into records.
+//! How what comes by a stream is cut into records.
 
 use std::time::Duration;
 
 use super::Listener;
+use super::intake::Sink;
 use crate::parse::line::Process;
 use crate::record::Flags;
-use crate::source::framer::{Framed, Framer};
+use crate::source::framer::Framer;
+use crate::source::journal::ExportEntries;
 use crate::source::syslog_framer::SyslogFramer;
 
-/// Of one connection.
+/// Of one stream.
 pub(super) struct Frames {
     framer: Kind,
     /// Who has connected.
@@ -18,32 +20,56 @@ pub(super) struct Frames {
 enum Kind {
     Lines(Framer),
     Syslog(SyslogFramer),
+    Entries(Box<ExportEntries>),
 }
 
 impl Frames {
     pub(super) fn of(listener: &Listener, process: Option<Process>) -> Self {
-        let max_line = listener.options.max_line;
-        let framer = if listener.options.kind.has_header() {
-            Kind::Syslog(SyslogFramer::new(max_line))
+        let options = &listener.options;
+        let framer = if options.takes_entries {
+            Kind::Entries(Box::new(ExportEntries::new(listener.origin.clone(), options.max_line)))
+        } else if options.kind.has_header() {
+            Kind::Syslog(SyslogFramer::new(options.max_line))
         } else {
-            Kind::Lines(Framer::joining(max_line, listener.options.join.as_ref()))
+            Kind::Lines(Framer::joining(options.max_line, options.join.as_ref()))
         };
         Self { framer, process }
     }
 
-    /// `out` is told whether what it gets is read by itself: not where it goes on with a message of which only the
-    /// beginning says what it is.
-    pub(super) fn push(&mut self, data: &[u8], now_ns: i64, out: &mut impl FnMut(Framed<'_>, bool)) {
+    pub(super) fn push(&mut self, data: &[u8], now_ns: i64, sink: &mut Sink<'_>) {
         match &mut self.framer {
-            Kind::Lines(framer) => framer.push(data, now_ns, Flags::NONE, &mut |framed| out(framed, true)),
-            Kind::Syslog(framer) => framer.push(data, now_ns, out),
+            Kind::Lines(framer) => framer.push(data, now_ns, Flags::NONE, &mut |framed| sink.take(framed, true)),
+            Kind::Syslog(framer) => framer.push(data, now_ns, &mut |framed, begins| sink.take(framed, begins)),
+            Kind::Entries(entries) => sink.entries(|output, tally| entries.push(data, now_ns, output, tally)),
         }
     }
 
-    pub(super) fn flush(&mut self, out: &mut impl FnMut(Framed<'_>, bool)) {
+    /// The stream has ended.
+    pub(super) fn end(&mut self, now_ns: i64, sink: &mut Sink<'_>) {
         match &mut self.framer {
-            Kind::Lines(framer) => framer.flush(&mut |framed| out(framed, true)),
-            Kind::Syslog(framer) => framer.flush(out),
+            Kind::Entries(entries) => sink.entries(|output, tally| entries.finish(now_ns, output, tally)),
+            _ => self.hand_on(now_ns, sink),
+        }
+    }
+
+    /// Nothing has followed for long, or the memory is needed.
+    pub(super) fn hand_on(&mut self, now_ns: i64, sink: &mut Sink<'_>) {
+        match &mut self.framer {
+            Kind::Lines(framer) => framer.flush(&mut |framed| sink.take(framed, true)),
+            Kind::Syslog(framer) => framer.flush(&mut |framed, begins| sink.take(framed, begins)),
+            Kind::Entries(entries) => sink.entries(|output, tally| entries.hand_on(now_ns, output, tally)),
+        }
+    }
+
+    /// Gives back the memory of long lines, where nothing waits.
+    pub(super) fn release(&mut self) {
+        if self.is_waiting() {
+            return;
+        }
+        match &mut self.framer {
+            Kind::Lines(framer) => framer.flush(&mut |_| {}),
+            Kind::Syslog(framer) => framer.flush(&mut |_, _| {}),
+            Kind::Entries(_) => {}
         }
     }
 
@@ -51,6 +77,7 @@ impl Frames {
         match &self.framer {
             Kind::Lines(framer) => framer.is_waiting(),
             Kind::Syslog(framer) => framer.is_waiting(),
+            Kind::Entries(entries) => entries.is_waiting(),
         }
     }
 
@@ -59,7 +86,7 @@ impl Frames {
     pub(super) fn patience(&self) -> Option<Duration> {
         match &self.framer {
             Kind::Lines(framer) => Some(framer.patience(Duration::MAX)).filter(|patience| *patience < Duration::MAX),
-            Kind::Syslog(_) => None,
+            Kind::Syslog(_) | Kind::Entries(_) => None,
         }
     }
 
@@ -68,6 +95,7 @@ impl Frames {
         match &self.framer {
             Kind::Lines(framer) => framer.waiting_bytes(),
             Kind::Syslog(framer) => framer.waiting_bytes(),
+            Kind::Entries(entries) => entries.waiting_bytes(),
         }
     }
 }

@@ -11,8 +11,11 @@ use crate::parse::line::{LineKind, Process};
 use crate::parse::syslog::TALOS_READ_BYTES;
 use crate::record::{Flags, Lost};
 use crate::ring::Ring;
+use crate::source::clock::realtime_ns;
 use crate::source::framer::Framed;
+use crate::source::journal::ExportTally;
 use crate::source::lines::Lines;
+use crate::source::output::Output;
 use crate::sys::{ReceivedDatagram, SenderProcess};
 
 /// Bytes of one read: large enough that the system call is nothing, small enough that what was read is still in the
@@ -38,7 +41,7 @@ struct Inner {
 
 /// What came of the bytes at hand, for the counters.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     records: u64,
     parts: u64,
     blank: u64,
@@ -87,26 +90,31 @@ impl Intake {
         let len = read(buffer)?;
         let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
         let process = frames.process;
-        let mut out =
-            |framed: Framed<'_>, begins: bool| take_framed(lines, listener, process, framed, begins, &mut tally);
-        frames.push(&buffer[..len], now_ns, &mut out);
+        let mut sink = Sink { lines, listener, process, tally: &mut tally };
+        frames.push(&buffer[..len], now_ns, &mut sink);
         let unfinished = self.unfinished.get() + frames.waiting_bytes() - before;
         self.unfinished.set(unfinished);
         if unfinished > UNFINISHED_BYTES && frames.is_waiting() {
             self.unfinished.set(unfinished - frames.waiting_bytes());
-            frames.flush(&mut out);
+            frames.hand_on(now_ns, &mut sink);
+            self.unfinished.set(self.unfinished.get() + frames.waiting_bytes());
         }
         tally.count(listener, len);
         Ok(len)
     }
 
-    /// Takes what is unfinished: the connection has ended, or nothing has followed for long.
-    pub(super) fn end(&self, listener: &Listener, frames: &mut Frames) {
-        let mut tally = Tally::default();
-        self.unfinished.set(self.unfinished.get() - frames.waiting_bytes());
+    /// Takes what is unfinished: nothing has followed for long or, where it `ended`, will.
+    pub(super) fn take_unfinished(&self, listener: &Listener, frames: &mut Frames, now_ns: i64, ended: bool) {
+        let (mut tally, before) = (Tally::default(), frames.waiting_bytes());
         let lines = &mut self.inner.borrow_mut().lines;
         let process = frames.process;
-        frames.flush(&mut |framed, begins| take_framed(lines, listener, process, framed, begins, &mut tally));
+        let mut sink = Sink { lines, listener, process, tally: &mut tally };
+        if ended {
+            frames.end(now_ns, &mut sink);
+        } else {
+            frames.hand_on(now_ns, &mut sink);
+        }
+        self.unfinished.set(self.unfinished.get() + frames.waiting_bytes() - before);
         tally.count(listener, 0);
     }
 
@@ -147,6 +155,15 @@ impl Intake {
         tally.count(listener, bytes);
     }
 
+    /// Reports bytes of a stream that can't be read any more.
+    pub(super) fn lose_bytes(&self, listener: &Listener, bytes: u64) {
+        let now_ns = realtime_ns();
+        let place = format!("at the end of {}", listener.options.endpoint);
+        let output = &mut self.inner.borrow_mut().lines.output;
+        output.push_loss(&listener.origin, Lost::Bytes(bytes), &place, now_ns, now_ns);
+        tracing::warn!("{}: {bytes} bytes were not read and are lost", listener.options.endpoint);
+    }
+
     /// Reports datagrams that nobody has seen.
     pub(super) fn lose(&self, listener: &Listener, datagrams: u64, from_ns: i64, to_ns: i64) {
         listener.counters.lost.add(datagrams);
@@ -156,17 +173,30 @@ impl Intake {
     }
 }
 
-fn take_framed(
-    lines: &mut Lines,
-    listener: &Listener,
+/// What takes the records of one stream.
+pub(super) struct Sink<'s> {
+    lines: &'s mut Lines,
+    listener: &'s Listener,
     process: Option<Process>,
-    framed: Framed<'_>,
-    begins: bool,
-    tally: &mut Tally,
-) {
-    // Bytes of a connection are never missing: TCP repeats them, or the connection ends.
-    if let Framed::Line { time_ns, flags, body } = framed {
-        take(lines, listener, process, body, begins, time_ns, flags, tally);
+    tally: &'s mut Tally,
+}
+
+impl Sink<'_> {
+    #[inline]
+    pub(super) fn take(&mut self, framed: Framed<'_>, begins: bool) {
+        // Bytes of a stream are never missing: TCP repeats them, or the connection ends.
+        if let Framed::Line { time_ns, flags, body } = framed {
+            take(self.lines, self.listener, self.process, body, begins, time_ns, flags, self.tally);
+        }
+    }
+
+    /// Has entries of a journal put by themselves.
+    pub(super) fn entries(&mut self, put: impl FnOnce(&mut Output, &mut ExportTally)) {
+        let mut entries = ExportTally::default();
+        put(&mut self.lines.output, &mut entries);
+        self.tally.records += entries.records;
+        self.tally.parts += entries.parts;
+        self.tally.cut += entries.cut;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sockets that listen.
+//! Sockets that listen, and what else is read.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use rustix::net::sockopt;
 use socket2::{Domain, Socket, Type};
 
+use super::stdin::StandardInput;
 use super::{ListenEndpoint, ListenError, ListenOptions};
 use crate::io::unix::{SocketFile, SocketKind};
 
@@ -19,12 +20,15 @@ pub(super) enum Bound {
     Tcp(TcpListener),
     Connections(UnixListener),
     Datagrams(OwnedFd),
+    /// Nothing is bound: a program is started.
+    Program(Vec<String>),
+    Stdin(StandardInput),
 }
 
 /// A socket, where it is bound, and its file.
 pub(super) type Ready = (Bound, ListenEndpoint, Option<SocketFile>);
 
-/// Binds to the path, or to the first of the name's addresses that can be had.
+/// Binds to the path, or to the first of the name's addresses that can be had; or opens what is read.
 pub(super) fn bind(options: &ListenOptions) -> Result<Ready, ListenError> {
     let endpoint = &options.endpoint;
     let failed = |source| ListenError::Endpoint { endpoint: endpoint.clone(), source };
@@ -38,6 +42,11 @@ pub(super) fn bind(options: &ListenOptions) -> Result<Ready, ListenError> {
         ListenEndpoint::UnixStream(path) => {
             let (socket, file) = SocketKind::Stream.bind_for(path, options.mode)?;
             Ok((Bound::Connections(socket.into()), endpoint.clone(), Some(file)))
+        }
+        ListenEndpoint::Exec(words) => Ok((Bound::Program(words.clone()), endpoint.clone(), None)),
+        ListenEndpoint::Stdin => {
+            let input = StandardInput::open().map_err(failed)?;
+            Ok((Bound::Stdin(input), endpoint.clone(), None))
         }
         ListenEndpoint::Udp { host, port } => {
             let (bound, address) = bind_first(options, Type::DGRAM, host, *port).map_err(failed)?;

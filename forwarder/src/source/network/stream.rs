@@ -1,105 +1,171 @@
-//! Connections of TCP and of a unix socket, as one; and which process has connected.
+//! A stream of bytes that is read to its end: a connection, standard input, or what a program prints.
+//!
+//! Nothing is read while the fastest destination is behind ([`crate::ring::Ring::room`]): who writes waits then.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::parse::line::Process;
+use super::Listener;
+use super::frames::Frames;
+use super::intake::{Intake, READ_BYTES};
+use crate::io::watch_readable;
+use crate::source::clock::realtime_ns;
+use crate::source::memlogd::descriptor::{Descriptor, Kind};
 
-/// A socket that listens.
-pub(super) enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+pub(super) struct Stream {
+    fd: Fd,
+    kind: Kind,
 }
 
-/// The same, out of the reactor.
-pub(super) enum Rest {
-    Tcp(std::net::TcpListener),
-    Unix(StdUnixListener),
+enum Fd {
+    Watched(AsyncFd<OwnedFd>),
+    /// Of which epoll has nothing to say.
+    File(OwnedFd),
 }
 
-/// A connection.
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Accepting {
-    /// # Cancellation
-    /// Safe.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
-        }
+impl Stream {
+    /// # Errors
+    /// Where epoll refuses it.
+    pub(super) fn new(Descriptor { fd, kind }: Descriptor) -> io::Result<Self> {
+        let fd = match kind {
+            Kind::File { .. } => Fd::File(fd),
+            _ => Fd::Watched(watch_readable(fd)?),
+        };
+        Ok(Self { fd, kind })
     }
 
-    pub(super) fn into_rest(self) -> io::Result<Rest> {
-        match self {
-            Self::Tcp(listener) => listener.into_std().map(Rest::Tcp),
-            Self::Unix(listener) => listener.into_std().map(Rest::Unix),
-        }
-    }
-}
-
-impl Rest {
-    /// A connection that the kernel has accepted already.
+    /// Reads to the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` where there is none.
-    pub(super) fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                TcpStream::from_std(stream).map(Stream::Tcp)
-            }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Stream::Unix)
-            }
-        }
-    }
-}
-
-impl Stream {
+    /// Those of reading.
+    ///
     /// # Cancellation
-    /// Safe.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
+    /// Safe: what was read has been taken.
+    pub(super) async fn read_all(&self, listener: &Listener, intake: &Intake, frames: &mut Frames) -> io::Result<()> {
+        let mut ready = None;
+        loop {
+            if !intake.ring.has_room() {
+                intake.seal_soon();
+                intake.ring.room().await;
+            }
+            match self.read(&mut ready, listener, intake, frames)? {
+                Some(0) => return Ok(()),
+                // Less than there was room for: nothing is left of a connection, and there is no need to ask.
+                Some(len) if len < READ_BYTES && self.kind == Kind::Socket => {}
+                // There may be more: the others' turn, then again.
+                Some(_) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                None => {}
+            }
+            intake.seal_soon();
+            frames.release();
+            ready = self.wait(listener, intake, frames).await?;
         }
     }
 
-    /// Reads by `read`; after its `WouldBlock`, [`Stream::readable`] waits for news.
-    pub(super) fn try_read(&self, read: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, read),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, read),
+    /// Reads once; `None` where there is nothing yet.
+    fn read(
+        &self,
+        ready: &mut Option<AsyncFdReadyGuard<'_, OwnedFd>>,
+        listener: &Listener,
+        intake: &Intake,
+        frames: &mut Frames,
+    ) -> io::Result<Option<usize>> {
+        let result = intake.read(listener, frames, realtime_ns(), |buffer| self.receive(buffer));
+        if let Some(ready) = ready {
+            let is_short = |len: usize| 0 < len && len < READ_BYTES && self.kind == Kind::Socket;
+            match &result {
+                Ok(len) if is_short(*len) => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                _ => {}
+            }
+        }
+        match result {
+            Ok(len) => Ok(Some(len)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
-}
 
-impl Stream {
-    /// The process of this machine that has connected, where it has a number here.
-    pub(super) fn process(&self) -> Option<Process> {
-        let Self::Unix(stream) = self else { return None };
-        let peer = stream.peer_cred().ok()?;
-        let pid = u32::try_from(peer.pid()?).ok().filter(|pid| *pid != 0)?;
-        Some(Process { pid, uid: peer.uid() })
+    /// Waits until there is something to read.
+    async fn wait(
+        &self,
+        listener: &Listener,
+        intake: &Intake,
+        frames: &mut Frames,
+    ) -> io::Result<Option<AsyncFdReadyGuard<'_, OwnedFd>>> {
+        let Fd::Watched(fd) = &self.fd else { return Ok(None) };
+        loop {
+            let Some(patience) = frames.patience() else { return fd.readable().await.map(Some) };
+            match timeout(patience, fd.readable()).await {
+                Ok(ready) => return ready.map(Some),
+                Err(_) => {
+                    intake.take_unfinished(listener, frames, realtime_ns(), false);
+                    intake.seal_soon();
+                }
+            }
+        }
     }
-}
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
+    /// Reads what has come up to now, within `patience`, and no more: a busy writer must not hold up the stop. Returns how
+    /// many bytes were left.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) async fn read_rest(
+        &self,
+        listener: &Listener,
+        intake: &Intake,
+        frames: &mut Frames,
+        patience: Duration,
+    ) -> io::Result<u64> {
+        let deadline = Instant::now() + patience;
+        let mut left = self.unread()?;
+        while left > 0 {
+            if timeout_at(deadline, intake.ring.room()).await.is_err() || Instant::now() > deadline {
+                break;
+            }
+            match self.read(&mut None, listener, intake, frames)? {
+                Some(0) | None => return Ok(0),
+                Some(len) => {
+                    left = left.saturating_sub(len as u64);
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// Bytes of a file that were not read, or that wait elsewhere.
+    pub(super) fn unread(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(self.fd())?)
+    }
+
+    fn fd(&self) -> &OwnedFd {
+        match &self.fd {
+            Fd::Watched(fd) => fd.get_ref(),
+            Fd::File(fd) => fd,
+        }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.kind != Kind::Socket {
+            return self.kind.read(self.fd(), buffer);
+        }
+        // A connection that broke is no end of it.
+        loop {
+            match recv(self.fd(), &mut *buffer, RecvFlags::DONTWAIT) {
+                Err(Errno::INTR) => {}
+                received => return Ok(received?.0),
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The real binary between senders and a receiver, all on 127.0.0.1: what comes in by TCP and UDP comes out.
 
+#[path = "../harness/mod.rs"]
 mod harness;
+mod streams;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};

@@ -1,0 +1,7 @@
+//! Messages of syslog, as Talos takes them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringward::parse::line::LineKind;
+
+fuzz_target!(|data: &[u8]| ringward_fuzz::line(LineKind::TalosSyslog, data));
