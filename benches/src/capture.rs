@@ -11,8 +11,8 @@ use ringward::record::{Origin, OriginHandle, OriginKind};
 use ringward::ring::{Ring, RingLimits};
 use ringward::source::ebpf::hook::Hook;
 use ringward::source::ebpf::load::{LoadOptions, load};
-use ringward::source::ebpf::names::Names;
-use ringward::source::ebpf::reader::{ReaderHandle, ReaderOptions, start};
+use ringward::source::ebpf::names::{Known, Names};
+use ringward::source::ebpf::reader::{Added, ReaderHandle, ReaderOptions, start};
 use ringward::source::ebpf::stream::StreamLimits;
 
 /// What is captured.
@@ -24,7 +24,7 @@ const RING_BYTES: usize = 64 << 20;
 struct Nobody;
 
 impl Names for Nobody {
-    fn name(&mut self, _: &ExecRecord) -> Option<[OriginHandle; 2]> {
+    fn name(&mut self, _: &ExecRecord) -> Option<Known> {
         None
     }
 
@@ -43,12 +43,14 @@ pub fn capture(hook: Option<Hook>) -> Result<(ReaderHandle, Hook), String> {
     let hook = capture.hook;
     let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
     let limits = StreamLimits { max_line: 1 << 20, hold: 1 << 20, ahead: 64 << 20 };
-    let options = ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None };
+    let options =
+        ReaderOptions { idle_flush: Duration::from_secs(1), limits, parse: LineKind::Text, join: None, resumes: false };
     let reader = start(capture, options, ring, Box::new(Nobody), None).map_err(|error| error.to_string())?;
     let target = std::fs::metadata(TARGET).map_err(|error| error.to_string())?;
     let device = (rustix::fs::major(target.dev()) << 20) | rustix::fs::minor(target.dev());
     let key = PipeKey { inode: target.ino(), device, zero: 0 };
-    reader.add(key, OriginHandle::new(Origin::new(OriginKind::Process, "bench")), None, None);
+    let origin = OriginHandle::new(Origin::new(OriginKind::Process, "bench"));
+    reader.add(key, Added { origin, process: None, before: None, log: None });
     // Until the kernel has it.
     std::thread::sleep(Duration::from_millis(20));
     Ok((reader, hook))

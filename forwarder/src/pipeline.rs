@@ -114,7 +114,7 @@ pub fn run(config: ResolvedConfig) -> anyhow::Result<RunReport> {
         // Nobody is left to deliver to.
         Some(reports) => reports,
         None => {
-            let clients = sources.stop(checkpoints.state.as_ref());
+            let clients = sources.stop();
             if let Some(shaping) = &shaping {
                 shaping.stop();
                 tracing::info!("process: {}", shaping.counters());

@@ -4,12 +4,18 @@
 //! destinations, so that nothing is missing after a kill -9.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+#[cfg(feature = "ebpf")]
+use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use crate::ring::Ring;
+#[cfg(feature = "ebpf")]
 use crate::source::clock::realtime_ns;
+#[cfg(feature = "ebpf")]
 use crate::source::logfile::Anchor;
-use crate::state::{StateDir, StreamEnd};
+use crate::state::StateDir;
+#[cfg(feature = "ebpf")]
+use crate::state::StreamEnd;
 
 /// Under what the state keeps the time, ns since the epoch.
 const OUTPUT: &str = "(container output)";
@@ -59,6 +65,7 @@ impl CapturedUntil {
 }
 
 /// Up to when output has been delivered, ns since the epoch; 0 where there was no run, or the clock has been set back since.
+#[cfg(feature = "ebpf")]
 pub(super) fn captured_before(state: Option<&StateDir>) -> i64 {
     let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
     let until = i64::try_from(until).unwrap_or(0);
@@ -66,12 +73,14 @@ pub(super) fn captured_before(state: Option<&StateDir>) -> i64 {
 }
 
 /// Where streams ended in the last run, if that ended in order.
+#[cfg(feature = "ebpf")]
 pub(super) fn take_stream_ends(state: Option<&StateDir>) -> HashMap<String, Anchor> {
     let anchor = |end: StreamEnd| Anchor { bytes: end.bytes, from_ns: end.from_ns, last_ns: end.last_ns };
     let ends = state.map(StateDir::take_stream_ends).unwrap_or_default();
     ends.into_iter().map(|(key, end)| (key, anchor(end))).collect()
 }
 
+#[cfg(feature = "ebpf")]
 pub(super) fn set_stream_ends(state: Option<&StateDir>, ends: HashMap<String, Anchor>) {
     let stored = |end: Anchor| StreamEnd { bytes: end.bytes, from_ns: end.from_ns, last_ns: end.last_ns };
     if let Some(state) = state {

@@ -36,7 +36,7 @@ pub(super) struct Sources {
     listen: Option<ListenHandle>,
     docker: Option<(DockerHandle, SocketFile)>,
     #[cfg(feature = "ebpf")]
-    capture: Option<crate::source::ebpf::reader::ReaderHandle>,
+    capture: Option<(crate::source::ebpf::reader::ReaderHandle, Option<StateDir>)>,
     parts: Vec<String>,
 }
 
@@ -263,7 +263,7 @@ impl Sources {
         if config.wants_anything() {
             self.parts.push(part);
         }
-        self.capture = Some(handle);
+        self.capture = Some((handle, state.cloned()));
         Ok(has_console.then_some(texts))
     }
 
@@ -275,6 +275,9 @@ impl Sources {
         _: &Arc<Ring>,
         _: Option<&StateDir>,
     ) -> anyhow::Result<Option<ConsoleTexts>> {
+        if config.from == CaptureFrom::File {
+            return Ok(None);
+        }
         if config.hook != HookChoice::Auto {
             bail!("this build has no eBPF capture (it was built with --no-default-features)");
         }
@@ -291,7 +294,7 @@ impl Sources {
     /// What container output is in the ring, where it is captured: ns since the epoch, and the ring's sequence.
     #[cfg(feature = "ebpf")]
     pub(super) fn captured_until(&self) -> Box<dyn Fn() -> Option<Captured>> {
-        let counters = self.capture.as_ref().map(|capture| Arc::clone(&capture.counters));
+        let counters = self.capture.as_ref().map(|(capture, _)| Arc::clone(&capture.counters));
         Box::new(move || {
             let until = *counters.as_ref()?.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             Some((u64::try_from(until.ns).ok()?, until.sequence))
@@ -309,7 +312,7 @@ impl Sources {
     }
 
     /// Hands on everything that was captured up to now. Who looks at the ring may go on until it is closed.
-    pub(super) fn stop(self, state: Option<&StateDir>) -> Option<Clients> {
+    pub(super) fn stop(self) -> Option<Clients> {
         if let Some(files) = self.files {
             let counters = Arc::clone(&files.counters);
             files.stop();
@@ -321,9 +324,9 @@ impl Sources {
             tracing::info!("journal: {counters}");
         }
         #[cfg(feature = "ebpf")]
-        if let Some(capture) = self.capture {
+        if let Some((capture, state)) = self.capture {
             let counters = Arc::clone(&capture.counters);
-            set_stream_ends(state, capture.stop());
+            set_stream_ends(state.as_ref(), capture.stop());
             tracing::info!("container output: {counters}");
         }
         if let Some(kmsg) = self.kmsg {

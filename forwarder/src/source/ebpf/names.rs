@@ -150,9 +150,9 @@ fn respond(names: &mut dyn Names, question: Question) -> Vec<Answer> {
             match names.name(&exec) {
                 // Stdout and stderr in one pipe are one stream, under the first name.
                 Some(Known { origins, log }) => {
-                    let named = |(index, target)| Answer::Named {
+                    let named = |(index, target): (usize, u32)| Answer::Named {
                         target,
-                        origin: origins[index as usize].clone(),
+                        origin: origins[index].clone(),
                         log: log.clone(),
                     };
                     wanted.map(named).collect()
