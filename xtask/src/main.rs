@@ -7,6 +7,7 @@
 mod bench;
 mod command;
 mod fuzz;
+mod image;
 mod layers;
 mod pins;
 mod report;
@@ -45,6 +46,8 @@ enum Subcommands {
     Bench(bench::Options),
     /// Run the parsers' fuzz targets, each for some seconds: `fuzz logfmt --seconds 60`
     Fuzz(fuzz::Options),
+    /// Build a static program and the image for containers: deploy/
+    Image,
     /// Check which folder imports which, where `unsafe` may be, and the length of files
     LintLayers,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Subcommands::Vm(options) => vm::run(&options),
         Subcommands::Bench(options) => bench::run(&options),
         Subcommands::Fuzz(options) => fuzz::run(&options),
+        Subcommands::Image => image::run(),
         Subcommands::LintLayers => layers::run(),
     };
     result.unwrap_or_else(|error| {

@@ -38,3 +38,14 @@ pub fn host_triple() -> Result<String> {
     let line = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(line.context("rustc named no host triple")?.to_owned())
 }
+
+/// `cargo build` of static programs, into a target folder of its own: other flags must not throw out the ordinary build.
+pub fn cargo_static(profile: &str, folder: &Path) -> Result<Command> {
+    let triple = host_triple()?;
+    let mut build = cargo(&["build", "--profile", profile, "--target", &triple, "--target-dir"]);
+    build.arg(folder);
+    // For this target only: build scripts (and the eBPF build that one of them starts) have flags of their own.
+    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    build.env(variable, "-C target-feature=+crt-static").env_remove("RUSTFLAGS");
+    Ok(build)
+}

@@ -64,15 +64,9 @@ fn build() -> Result<()> {
     build_static(&["-p", "ringward", "-p", "ringward-guest", "--bins"])
 }
 
-/// Builds into [`binaries`]: in a target folder of its own, because other flags must not throw out the ordinary build.
+/// Builds into [`binaries`].
 pub fn build_static(what: &[&str]) -> Result<()> {
-    let triple = workspace::host_triple()?;
-    let mut cargo = workspace::cargo(&["build", "--quiet", "--profile", "vm", "--target", &triple]);
-    cargo.args(what).arg("--target-dir").arg(folder()?.join("build"));
-    // For this target only: build scripts (and the eBPF build that one of them starts) have flags of their own.
-    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-    cargo.env(variable, "-C target-feature=+crt-static").env_remove("RUSTFLAGS");
-    command::run(&mut cargo)
+    command::run(workspace::cargo_static("vm", &folder()?.join("build"))?.arg("--quiet").args(what))
 }
 
 /// Where everything of the VM is: `target/vm`.
