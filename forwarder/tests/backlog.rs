@@ -54,9 +54,13 @@ impl Printing {
         flag
     }
 
-    /// Lines in its log file.
+    /// Lines in its log file, and in those that it was rotated to.
     fn logged(&self) -> usize {
-        std::fs::read(&self.log).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
+        let name = self.log.file_name().unwrap().to_str().unwrap();
+        let files = std::fs::read_dir(self.log.parent().unwrap()).into_iter().flatten().flatten();
+        let files = files.filter(|file| file.file_name().to_str().is_some_and(|other| other.starts_with(name)));
+        let lines = |path| std::fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count());
+        files.map(|file| lines(file.path())).sum()
     }
 
     #[track_caller]
@@ -221,18 +225,34 @@ fn docker_while_ringward_is_killed() {
 /// Thousands of lines at once, again and again, through a ring that holds a fraction of them.
 const FLOOD: &str = "n=0; while [ $n -lt 3000 ]; do print; n=$((n+1)); done; sleep 0.1";
 
+/// Arguments for a ring in the kernel that is too small.
+fn with_small_rings(folder: &tempfile::TempDir, receiver: &Receiver) -> Vec<String> {
+    let configuration = folder.path().join("small.yaml");
+    std::fs::write(&configuration, "capture: { ring_bytes: 256KiB, hold: 64KiB }\n").unwrap();
+    let configuration = configuration.display().to_string();
+    let url = receiver.url();
+    ["--config", &configuration, "--to", &url, "--no-kernel", "--log-level", "debug"].map(str::to_owned).to_vec()
+}
+
+/// Every line once and in order, of which some had to come from the log file.
+#[track_caller]
+fn comes_whole(ringward: Ringward, receiver: &Receiver, name: &str, count: usize) {
+    exactly_once(receiver, name, count, &ringward.log());
+    let log = ringward.stop().log;
+    assert!(receiver.wait_closed(PATIENCE));
+    assert!(log.iter().any(|line| line.contains("from log files, 0 bytes lost")), "{}", log.join("\n"));
+    assert!(!log.iter().any(|line| line.contains(", 0 bytes from log files")), "nothing was missed");
+    exactly_once(receiver, name, count, &[]);
+}
+
 /// The ring in the kernel is too small, and Ringward is restarted: the log file fills every gap.
 #[test]
 fn docker_that_floods() {
     let Some(_machine) = Machine::claim() else { return };
     let docker = Docker::start();
     let printing = docker_prints(&docker, "flood", FLOOD, &[]);
-    let folder = harness::folder();
-    let configuration = folder.path().join("small.yaml");
-    std::fs::write(&configuration, "capture: { ring_bytes: 256KiB, hold: 64KiB }\n").unwrap();
-    let receiver = Receiver::tcp().unwrap();
-    let configuration = configuration.display().to_string();
-    let arguments = ["--config", &configuration, "--to", &receiver.url(), "--no-kernel", "--log-level", "debug"];
+    let (folder, receiver) = (harness::folder(), Receiver::tcp().unwrap());
+    let arguments = with_small_rings(&folder, &receiver);
     let mut ringward = Ringward::start(&arguments);
     for _ in 0..2 {
         printing.wait_for(printing.logged() + 20_000);
@@ -248,33 +268,76 @@ fn docker_that_floods() {
         ringward.signal(Signal::CONT);
     }
     let count = printing.end();
-    exactly_once(&receiver, "flood", count, &ringward.log());
-    let log = ringward.stop().log;
-    assert!(receiver.wait_closed(PATIENCE));
-    assert!(log.iter().any(|line| line.contains("from log files, 0 bytes lost")), "{}", log.join("\n"));
-    assert!(!log.iter().any(|line| line.contains(", 0 bytes from log files")), "nothing was missed");
-    exactly_once(&receiver, "flood", count, &[]);
+    comes_whole(ringward, &receiver, "flood", count);
 }
 
 /// As a kubelet would have it: a pod, and the container's log file in the pod's folder.
+struct KubernetesPod {
+    containerd: Containerd,
+    cri: cri::Cri,
+    sandbox: String,
+    container: String,
+    printing: Printing,
+}
+
+impl KubernetesPod {
+    #[track_caller]
+    fn start(more: &str) -> Self {
+        let containerd = Containerd::start_with_cri();
+        let uid = "1d0c9c1a-94d3-4a7e-8c1c-6f4d7b6c2e19";
+        let logs = containerd.folder().join(format!("pods/shop_web-0_{uid}"));
+        let calls = containerd.folder().join("cri");
+        [&logs, &calls].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
+        let cri = cri::Cri { socket: containerd.socket(), directory: calls };
+        let pod = cri::Pod { name: "web-0", uid, namespace: "shop", log_directory: &logs };
+        let sandbox = cri.run_pod_sandbox(&pod);
+        let printing = Printing { flag: Printing::flag(), log: logs.join("app/0.log") };
+        let container = cri.start_container(&pod, &sandbox, "app", image::NAME, &script("true", more));
+        printing.wait_for(BEFORE);
+        Self { containerd, cri, sandbox, container, printing }
+    }
+
+    fn kill(&self) {
+        self.containerd.kill("k8s.io", &self.container);
+    }
+
+    fn rotate(&self, number: u32) {
+        let log = &self.printing.log;
+        std::fs::rename(log, log.with_file_name(format!("0.log.20240101-{number:06}"))).unwrap();
+        self.cri.reopen_log(&self.container);
+    }
+}
+
 #[test]
 fn cri_that_goes_on_printing() {
     let Some(_machine) = Machine::claim() else { return };
-    let containerd = Containerd::start_with_cri();
-    let uid = "1d0c9c1a-94d3-4a7e-8c1c-6f4d7b6c2e19";
-    let logs = containerd.folder().join(format!("pods/shop_web-0_{uid}"));
-    let calls = containerd.folder().join("cri");
-    [&logs, &calls].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
-    let cri = cri::Cri { socket: containerd.socket(), directory: calls };
-    let pod = cri::Pod { name: "web-0", uid, namespace: "shop", log_directory: &logs };
-    let sandbox = cri.run_pod_sandbox(&pod);
-    let printing = Printing { flag: Printing::flag(), log: logs.join("app/0.log") };
-    let id = cri.start_container(&pod, &sandbox, "app", image::NAME, &script("true", BUSY));
-    printing.wait_for(BEFORE);
-    let before = printing.logged();
-    is_whole("app", &printing, |printing| {
+    let pod = KubernetesPod::start(BUSY);
+    let before = pod.printing.logged();
+    is_whole("app", &pod.printing, |printing| {
         printing.wait_for(before + 500);
-        containerd.kill("k8s.io", &id);
+        pod.kill();
     });
-    cri.remove_pod_sandbox(&sandbox);
+    pod.cri.remove_pod_sandbox(&pod.sandbox);
+}
+
+/// Gaps lie in files that were rotated before they could be filled.
+#[test]
+fn cri_that_floods_and_is_rotated() {
+    let Some(_machine) = Machine::claim() else { return };
+    let pod = KubernetesPod::start(FLOOD);
+    let (folder, receiver) = (harness::folder(), Receiver::tcp().unwrap());
+    let ringward = Ringward::start(&with_small_rings(&folder, &receiver));
+    for number in 0..3 {
+        let logged = pod.printing.logged();
+        ringward.pause();
+        pod.printing.wait_for(logged + 15_000);
+        pod.rotate(2 * number);
+        pod.printing.wait_for(logged + 30_000);
+        pod.rotate(2 * number + 1);
+        ringward.signal(Signal::CONT);
+    }
+    pod.kill();
+    let count = pod.printing.end();
+    comes_whole(ringward, &receiver, "app", count);
+    pod.cri.remove_pod_sandbox(&pod.sandbox);
 }

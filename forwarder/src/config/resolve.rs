@@ -234,15 +234,15 @@ impl Check<'_> {
             let instead = "`files` with `exclude` for the paths, and `containers: false`";
             self.add(exclude, "can't be told by log files", instead);
         }
-        let by_ebpf = "no `from: file`: a process that is in no container has no log file";
+        let (what, by_ebpf) = ("is captured by eBPF, which is not loaded", "`from: auto` or `from: ebpf`");
         if let Some(pids) = raw.pids.as_ref().filter(|list| !list.value.is_empty()) {
-            self.add(pids, "are captured by eBPF", by_ebpf);
+            self.add(pids, what, by_ebpf);
         }
         if let Some(cgroups) = raw.cgroups.as_ref().filter(|list| !list.value.is_empty()) {
-            self.add(cgroups, "are captured by eBPF", by_ebpf);
+            self.add(cgroups, what, by_ebpf);
         }
         if let Some(units) = raw.units.as_ref().filter(|list| !list.value.is_empty()) {
-            self.add(units, "are captured by eBPF", by_ebpf);
+            self.add(units, what, by_ebpf);
         }
         capture.containers.then(|| FilesConfig {
             include: CONTAINER_LOGS.iter().map(|path| Glob::parse(path).expect("it is one of ours")).collect(),

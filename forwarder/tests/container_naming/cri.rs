@@ -67,6 +67,12 @@ impl Cri {
         id
     }
 
+    /// What a kubelet calls when it has moved the log file away.
+    #[allow(dead_code, reason = "not every test rotates")]
+    pub fn reopen_log(&self, container: &str) {
+        self.call("ReopenContainerLog", &field(1, container));
+    }
+
     pub fn remove_pod_sandbox(&self, sandbox: &str) {
         self.call("StopPodSandbox", &field(1, sandbox));
         self.call("RemovePodSandbox", &field(1, sandbox));

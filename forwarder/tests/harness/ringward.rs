@@ -1,5 +1,6 @@
 //! The real binary, as cargo built it for this test.
 
+use std::ffi::OsStr;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -29,13 +30,13 @@ pub struct Stopped {
 impl Ringward {
     /// `ringward run ARGS` with a state folder of its own; returns when it has said that it is ready.
     #[track_caller]
-    pub fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
         Self::start_in(folder(), arguments)
     }
 
     /// The same with the state that an earlier one left.
     #[track_caller]
-    pub fn start_in(state: tempfile::TempDir, arguments: &[&str]) -> Self {
+    pub fn start_in(state: tempfile::TempDir, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut command = Self::command(&["run", "--state-dir"]);
         command.arg(state.path()).args(arguments);
         Self { daemon: Daemon::start(&mut command, READY), state }
