@@ -239,8 +239,9 @@ fn sockets_that_were_bound_before_are_passed_to_it() {
     // What is sent before it runs is not lost.
     sockets.write("early", b"before\n");
     let [log, query] = inherited.map(|socket| socket.as_raw_fd());
-    let script = format!("exec 8<&{log} 9<&{query}; exec \"$0\" -fd-log 8 -fd-query=9 -max-lines 50");
-    let mut daemon = Daemon::start(std::process::Command::new("sh").args(["-c", &script]).arg(&link), "ready: memlogd");
+    let mut memlogd = std::process::Command::new(&link);
+    memlogd.args(["-fd-log".into(), log.to_string(), format!("-fd-query={query}"), "-max-lines=50".into()]);
+    let mut daemon = Daemon::start(&mut memlogd, "ready: memlogd");
     sockets.dump_with(|entry| entry.is("early", "before"));
     assert!(daemon.stop(PATIENCE).unwrap().success(), "{:?}", daemon.log());
     // They are not its own.
