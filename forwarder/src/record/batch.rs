@@ -124,6 +124,11 @@ impl Batch {
         u32_at(&self.data, layout::AT_FLAGS) & layout::FLAG_DISCARDED != 0
     }
 
+    /// Whether some record reports a loss ([`Record::lost`]).
+    pub fn has_reports(&self) -> bool {
+        u32_at(&self.data, layout::AT_FLAGS) & layout::FLAG_REPORTS != 0
+    }
+
     /// Time of the first record in ns since the epoch.
     pub fn first_time_ns(&self) -> i64 {
         i64_at(&self.data, layout::AT_FIRST_TIME)

@@ -61,6 +61,7 @@ pub struct BatchBuilder {
     last_origin: Option<(OriginId, u32)>,
     capacity: usize,
     has_positions: bool,
+    has_reports: bool,
     is_discarded: bool,
 }
 
@@ -76,6 +77,7 @@ impl BatchBuilder {
             last_origin: None,
             capacity,
             has_positions: false,
+            has_reports: false,
             is_discarded: false,
         }
     }
@@ -196,6 +198,7 @@ impl BatchBuilder {
     #[inline]
     fn push_entry(&mut self, origin: &OriginHandle, meta: RecordMeta, body: Span, fields: usize) {
         self.has_positions |= meta.position != 0;
+        self.has_reports |= meta.flags.contains(Flags::LOSS);
         let first_field = to_u32(self.fields.len() - fields);
         let field_count = u16::try_from(fields).expect("a record has fewer than 65,536 fields");
         let mut entry = [0u8; RECORD_LEN];
@@ -237,6 +240,7 @@ impl BatchBuilder {
         self.local.clear();
         self.last_origin = None;
         self.has_positions = false;
+        self.has_reports = false;
         batch
     }
 
@@ -262,6 +266,9 @@ impl BatchBuilder {
         }
         let total = to_u32(data.len());
         let mut flags = if self.has_positions { layout::FLAG_POSITIONS } else { 0 };
+        if self.has_reports {
+            flags |= layout::FLAG_REPORTS;
+        }
         if self.is_discarded {
             flags |= layout::FLAG_DISCARDED;
         }

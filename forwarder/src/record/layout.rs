@@ -55,6 +55,8 @@ pub(super) const FIELD_LEN: usize = 20;
 pub(super) const ORIGIN_LEN: usize = 16;
 pub(super) const FLAG_POSITIONS: u32 = 1;
 pub(super) const FLAG_DISCARDED: u32 = 2;
+/// Some record reports a loss.
+pub(super) const FLAG_REPORTS: u32 = 4;
 
 pub(super) const AT_VERSION: usize = 8;
 pub(super) const AT_HEADER_LEN: usize = 10;
