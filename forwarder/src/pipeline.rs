@@ -1,9 +1,10 @@
 //! The wiring: sources → ring → destinations. The only module that knows all of them.
 //!
-//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `kmsg` reads the kernel log, `files`
-//! reads files, `journal` systemd's journal, `listen` takes in what others send, `memlogd` reads the descriptors that were passed to it, `view` serves
-//! those who look at the ring, `io` carries all destinations, the main thread waits for signals and saves checkpoints.
-//! Between them are the ring and channels; nothing is polled while nothing happens.
+//! Threads: `capture` empties the eBPF rings, `namer` finds out whose they are, `backlogs` and `fills` read the log files of
+//! containers, `kmsg` reads the kernel log, `files` reads files, `journal` systemd's journal, `listen` takes in what others
+//! send, `memlogd` reads the descriptors that were passed to it, `docker` those of Docker's containers, `view` serves those
+//! who look at the ring, `io` carries all destinations, the main thread waits for signals and saves checkpoints. Between
+//! them are the ring and channels; nothing is polled while nothing happens.
 
 mod captured;
 pub mod memlogd;

@@ -116,10 +116,12 @@ document! {
         hook: HookChoice = "auto",
 
         /// Memory that the kernel side shares with Ringward, for the whole machine: divided among the CPUs, in powers of
-        /// two, at least 256KiB each. What does not fit is counted, and reported as lost.
+        /// two, at least 256KiB each. What does not fit is counted, and comes from the container's log file or is reported
+        /// as lost.
         ring_bytes: Bytes = "16MiB",
 
-        /// The most that is captured of one write; the rest of a longer one is counted, and reported as lost.
+        /// The most that is captured of one write; the rest of a longer one is counted, and comes from the container's log
+        /// file or is reported as lost.
         max_write: Bytes = "1MiB",
 
         /// Output that does not end in a newline becomes a record, marked `partial`, after this time without more.
@@ -168,8 +170,9 @@ document! {
         /// pipe or a terminal (by default it is a socket of the journal, which is not captured).
         units: Vec<Located<Unit>> => "none",
 
-        /// How much captured data may wait, in total, for the name of the container that wrote it. A container is
-        /// captured from its first instruction, but its name is known only milliseconds later.
+        /// How much captured data may wait, in total, for the name of the container that wrote it, or behind a gap that its
+        /// log file is to fill. A container is captured from its first instruction, but its name is known only
+        /// milliseconds later.
         hold: Bytes = "4MiB",
     }
 }

@@ -21,18 +21,19 @@ use crate::source::container::{LogFile, LogFormat};
 use crate::source::logfile::overlap::{docker_view, find_overlap};
 use crate::source::logfile::{Anchor, Pieces, ReadError, Recent, Series};
 
-/// Bytes of a gap that are handed over at once.
-const MAX_PART: usize = 1 << 20;
+/// Bytes of a gap that are handed over at once, and about as many are held for each place that is remembered.
+const MAX_PART: usize = 256 << 10;
 /// Bytes behind a gap that are compared.
 pub(super) const HEAD_BYTES: usize = 4 << 10;
 /// Bytes behind a gap without which nothing is believed about its end.
 const MIN_HEAD_BYTES: usize = 16;
-/// Payload in which the end of what was captured is looked for.
+/// Payload in which the end of what was captured is looked for, and how much of it at once.
 const MAX_WINDOW: usize = 16 << 20;
+const WINDOW: usize = 64 << 10;
 /// A runtime may stamp the parts of a long line with the time of the first one.
 const STAMP_SLACK_NS: i64 = 1_000_000_000;
-/// Places in files that are remembered, and for how long.
-const MAX_PLACES: usize = 256;
+/// Places in files that are remembered, and for how long: with [`MAX_PART`] the memory that filling takes, 8 MiB.
+const MAX_PLACES: usize = 32;
 const FORGET: Duration = Duration::from_secs(60);
 /// Pause after the first look that found nothing; it doubles, up to 64 times as much.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(4);
@@ -84,18 +85,15 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// Whether it is time for a question; if so, what it is told by and whether it is the last one. With `now` it is.
-    pub(super) fn ask(&mut self, now: bool) -> Option<(Weak<()>, bool)> {
-        let is_early = self.open.is_some() || self.ask_at.is_some_and(|at| at > Instant::now());
-        if is_early && !now {
+    /// Whether it is time for a question; if so, what it is told by and whether it is the last one.
+    pub(super) fn ask(&mut self) -> Option<(Weak<()>, bool)> {
+        if self.open.is_some() || self.ask_at.is_some_and(|at| at > Instant::now()) {
             return None;
         }
         let open = Arc::new(());
         let asked = Arc::downgrade(&open);
-        // One that is open already is stale from now on.
         self.open = Some(open);
-        let is_last_attempt = now || self.since.get_or_insert_with(Instant::now).elapsed() > PATIENCE;
-        Some((asked, is_last_attempt))
+        Some((asked, self.since.get_or_insert_with(Instant::now).elapsed() > PATIENCE))
     }
 
     /// An answer came. `false`: to a stale question.
@@ -212,27 +210,35 @@ impl Place {
             passed: Recent::default(),
             used: Instant::now(),
         };
-        let before = Anchor { bytes: question.as_logged(&before.bytes), ..before.clone() };
-        let mut window = 64 << 10;
-        loop {
-            let is_end = !place.read_ahead(window)?;
-            let begins = if before.bytes.is_empty() {
-                // Nothing was captured before it: its end tells.
-                let head = question.as_logged(head);
-                let end = find_overlap(place.ahead.bytes(), &head);
-                end.and_then(|end| end.checked_sub(usize::try_from(*bytes).ok()?))
-            } else {
-                before.end_in(&place.ahead, question.is_last_attempt)
-            };
-            if let Some(begins) = begins {
-                place.ahead = place.ahead.after(begins);
-                return Ok(Some(place));
-            }
-            if is_end || window >= MAX_WINDOW {
-                return Ok(None);
-            }
-            window *= 4;
+        if before.bytes.is_empty() {
+            // Nothing was captured before it: its end tells.
+            place.read_ahead(MAX_PART)?;
+            let end = find_overlap(place.ahead.bytes(), &question.as_logged(head));
+            let begins = end.and_then(|end| end.checked_sub(usize::try_from(*bytes).ok()?));
+            return Ok(begins.map(|begins| place.skip(begins)));
         }
+        let before = Anchor { bytes: question.as_logged(&before.bytes), ..before.clone() };
+        let mut looked = 0;
+        while looked < MAX_WINDOW {
+            let is_end = !place.read_ahead(WINDOW + before.bytes.len())?;
+            if let Some(begins) = before.end_in(&place.ahead, question.is_last_attempt) {
+                return Ok(Some(place.skip(begins)));
+            }
+            if is_end {
+                break;
+            }
+            // It may begin at the end of what was looked at.
+            let done = place.ahead.bytes().len() - (before.bytes.len() - 1);
+            place = place.skip(done);
+            looked += done;
+        }
+        Ok(None)
+    }
+
+    /// Leaves out what is ahead and not part of what is counted.
+    fn skip(mut self, bytes: usize) -> Self {
+        self.ahead = self.ahead.after(bytes);
+        self
     }
 
     /// Goes on to where the gap begins, by counting, and compares what was captured before it.

@@ -166,6 +166,22 @@ fn what_docker_has_replaced_is_not_guessed() {
     assert!(matches!(Filler::default().find(&question), Fill::Never(_)));
 }
 
+/// The gap begins beyond what is looked at in one go, and across its end.
+#[test]
+fn a_place_far_into_the_file() {
+    let log = Log::new(LogFormat::Cri);
+    let lines: Vec<String> = (0..6000).map(|at| format!("line {at} {}", "x".repeat(40))).collect();
+    let text = |range: std::ops::Range<usize>| lines[range].iter().map(|line| line.clone() + "\n").collect::<String>();
+    let mut file = String::new();
+    lines.iter().for_each(|line| file += &format!("1970-01-01T01:00:00Z stdout F {line}\n"));
+    std::fs::write(log.path(), file).unwrap();
+    for at in [100, 1270, 1280, 1300, 5990] {
+        let before = text(at - 10..at);
+        let (_open, question) = log.question(gap((&before, START), &text(at..at + 5), &text(at + 5..at + 9)), false);
+        assert_eq!(found(Filler::default().find(&question)), text(at..at + 5), "{at}");
+    }
+}
+
 /// A captured stream, and what came out of it.
 struct Run {
     stream: Captured,

@@ -1,6 +1,6 @@
-//! The threads that find out whose a pipe is and what was printed before. They read /proc and the runtimes' files,
-//! which may be slow, so the reader never does that itself; and log files, which may be long, so that has a thread of
-//! its own and never delays a name.
+//! The threads that find out whose a pipe is, what was printed before, and what was missed. They read /proc and the
+//! runtimes' files, which may be slow, so the reader never does that itself; and log files, which may be long, so that has
+//! threads of its own and never delays a name.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;

@@ -452,7 +452,7 @@ impl Reader {
         self.close_holes();
         self.state.succeed(false);
         self.end_streams();
-        self.state.ask_for_fills(false);
+        self.state.ask_for_fills();
         self.state.close_ended();
         self.state.flush_idle();
         self.state.counters.targets.store(self.state.streams.len() as u64, Ordering::Relaxed);
@@ -623,7 +623,7 @@ impl Reader {
         }
         let begun = Instant::now();
         while self.state.is_filling() && begun.elapsed() < ALL_ANSWERS {
-            self.state.ask_for_fills(false);
+            self.state.ask_for_fills();
             if let Some(answer) = self.answers.next(super::fill::FIRST_PAUSE) {
                 self.state.on_answer(answer);
             }

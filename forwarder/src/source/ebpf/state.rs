@@ -406,16 +406,15 @@ impl State {
         }
     }
 
-    /// Asks for the gaps whose time has come, with one open question a stream; for all of them, and for the last time,
-    /// where `now`.
-    pub(super) fn ask_for_fills(&mut self, now: bool) {
+    /// Asks for the gaps whose time has come, with one open question a stream.
+    pub(super) fn ask_for_fills(&mut self) {
         for (target, captured) in self.streams.iter_mut().chain(&mut self.ended) {
             if !captured.stream.is_filling() {
                 continue;
             }
             let (Some(log), Some(origin)) = (&captured.log, captured.stream.origin()) else { continue };
             let stream = origin.origin().stream;
-            let Some((open, is_last_attempt)) = captured.filling.ask(now) else { continue };
+            let Some((open, is_last_attempt)) = captured.filling.ask() else { continue };
             let Some(gap) = captured.stream.gap() else { continue };
             let file = log.file.clone();
             let _ =
