@@ -207,8 +207,11 @@ fn docker_while_ringward_is_killed() {
     let docker = Docker::start();
     let printing = docker_prints(&docker, "killed", BUSY, &[]);
     let receiver = Receiver::tcp().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nothing that the first one captures is delivered, and it saves its state twice meanwhile.
+    let mut ringward = Ringward::start(&["--to", &format!("tcp://{nobody}"), "--no-kernel"]);
+    std::thread::sleep(Duration::from_millis(2500));
     let arguments = ["--to", &receiver.url(), "--no-kernel"];
-    let mut ringward = Ringward::start(&arguments);
     for _ in 0..3 {
         printing.wait_for(printing.logged() + 300);
         let state = ringward.kill();

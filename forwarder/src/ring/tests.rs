@@ -51,6 +51,27 @@ fn the_records_bound_is_exact() {
 }
 
 #[test]
+fn what_everyone_has_taken_is_known() {
+    let ring = Ring::new(limits(4), 1);
+    assert_eq!(ring.acknowledged_below(), 1, "nobody reads");
+    let mut fast = ring.reader(ReaderOptions::new("fast"));
+    let slow = ring.reader(ReaderOptions::new("slow"));
+    let _view = ring.reader(ReaderOptions { sets_pace: false, ..ReaderOptions::new("view") });
+    ring.append(batch(0..2));
+    ring.append(batch(2..4));
+    let first = fast.try_next().unwrap();
+    assert_eq!(ring.acknowledged_below(), 1);
+    fast.acknowledge(&first, 2);
+    assert_eq!(ring.acknowledged_below(), 1, "the slow one has not");
+    ring.append(batch(4..6));
+    assert_eq!(ring.acknowledged_below(), 2, "what the ring let go can't be taken any more");
+    drop(slow);
+    assert_eq!(ring.acknowledged_below(), 2);
+    drain(&mut fast);
+    assert_eq!(ring.acknowledged_below(), 4);
+}
+
+#[test]
 fn a_slow_reader_is_told_what_it_lost_and_others_are_not() {
     let ring = Ring::new(limits(4), 1);
     let mut slow = ring.reader(ReaderOptions::new("slow"));

@@ -26,6 +26,22 @@ fn what_was_flushed_is_there_after_a_restart() {
 }
 
 #[test]
+fn where_streams_ended_holds_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let end = StreamEnd { bytes: (0..=255).collect(), from_ns: -1, last_ns: 7 };
+    let ends = BTreeMap::from([("0123/stdout".to_owned(), end)]);
+    let state = open(dir.path());
+    state.set_stream_ends(ends.clone());
+    state.flush().unwrap();
+    drop(state);
+    let state = open(dir.path());
+    assert_eq!(state.take_stream_ends(), ends);
+    state.flush().unwrap();
+    drop(state);
+    assert_eq!(open(dir.path()).take_stream_ends(), BTreeMap::new());
+}
+
+#[test]
 fn positions_of_another_boot_are_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let state = open(dir.path());
