@@ -2,6 +2,7 @@
 
 mod container;
 mod follow;
+mod gzip;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod journal;
