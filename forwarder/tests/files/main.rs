@@ -1,5 +1,6 @@
 //! Files and journals: real ones, followed by the real `ringward`, into a receiver. Only journald needs root.
 
+mod complaints;
 mod container;
 mod follow;
 mod gzip;
