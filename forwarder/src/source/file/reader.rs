@@ -318,7 +318,7 @@ impl Reader {
             file.deadline = None;
             let is_examined = file.archive.as_ref().is_some_and(|archive| archive.is_examined());
             if file.nameless.is_some() || is_examined {
-                self.make_ready(number);
+                self.wake(number);
             } else if !file.queued
                 && let Err(error) = file.flush(false, &mut self.buffer, realtime_ns(), &mut self.lines)
             {
@@ -436,7 +436,7 @@ impl Reader {
         file.left = Some(path.to_owned());
         if !file.is_named() && file.nameless.is_none() {
             file.nameless = Some(Instant::now());
-            self.make_ready(number);
+            self.wake(number);
         }
     }
 

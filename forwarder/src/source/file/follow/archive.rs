@@ -39,6 +39,8 @@ pub(in crate::source::file) struct Archive {
     first: Option<u8>,
     /// `offset` may be within a line, and is that of the newline before it at least.
     within_line: bool,
+    /// It waits for another file's end: growing changes nothing.
+    waits: bool,
     /// When the file was changed, as far as is known.
     changed: Instant,
 }
@@ -70,7 +72,7 @@ pub(in crate::source::file) enum Examined {
 impl Archive {
     fn new(stage: Stage, begin: GzipMark) -> Self {
         let (unpacker, pending, first) = (None, Vec::new(), None);
-        Self { stage, begin, unpacker, pending, first, within_line: false, changed: Instant::now() }
+        Self { stage, begin, unpacker, pending, first, within_line: false, waits: false, changed: Instant::now() }
     }
 
     /// One that is not read.
@@ -85,9 +87,12 @@ impl Archive {
 
     /// One that an earlier run knew by its numbers, and is to be read from `restart` on.
     pub(in crate::source::file) fn known(mark: GzipMark, restart: Restart) -> Self {
-        let begin = if restart.from >= mark.size { mark } else { GzipMark::default() };
+        // Within a line, the byte before is needed, too.
+        let goes_back = restart.from < restart.offset;
+        let is_read = if goes_back { restart.from > mark.size } else { restart.from >= mark.size };
+        let begin = if is_read { mark } else { GzipMark::default() };
         let stage = if begin.read > 0 { Stage::Ended } else { Stage::Reading };
-        Self { within_line: restart.from < restart.offset && restart.from > 0, ..Self::new(stage, begin) }
+        Self { within_line: goes_back && restart.from > 0, ..Self::new(stage, begin) }
     }
 
     /// What a later run is to know; `None` while this one does not know what the file is.
@@ -99,9 +104,14 @@ impl Archive {
         matches!(self.stage, Stage::Examining { .. })
     }
 
+    /// What it waited for may have come.
+    pub(in crate::source::file) fn wake(&mut self) {
+        self.waits = false;
+    }
+
     /// Whether a turn needs a decoder.
     pub(in crate::source::file) fn is_unpacked(&self) -> bool {
-        matches!(self.stage, Stage::Examining { .. } | Stage::Reading)
+        matches!(self.stage, Stage::Examining { .. } | Stage::Reading) && !self.waits
     }
 
     pub(in crate::source::file) fn has_decoder(&self) -> bool {
@@ -163,6 +173,7 @@ impl Followed {
         }
         match archive.stage {
             Stage::LeftOut => return outcome(Turn::AtEnd, 0),
+            Stage::Examining { .. } if archive.waits => return outcome(Turn::AtEnd, 0),
             Stage::Examining { .. } => return outcome(Turn::Unexamined, 0),
             Stage::Ended if length <= archive.begin.read => return outcome(Turn::AtEnd, 0),
             Stage::Ended => {
@@ -308,6 +319,7 @@ impl Followed {
             let fitting: Vec<_> = fitting.filter(|candidate| !(candidate.is_named && is_quiet)).collect();
             if fitting.iter().any(|candidate| candidate.is_open) {
                 archive.park();
+                archive.waits = true;
                 return Ok(Examined::Wait);
             }
             let mut begun = Comparison::new(fitting.iter().map(|candidate| &candidate.content));

@@ -124,7 +124,15 @@ impl Reader {
     pub(super) fn examine_again(&mut self) {
         let waits = |file: &Followed| file.archive.as_ref().is_some_and(|archive| archive.is_examined());
         let waiting: Vec<u64> = self.files.iter().filter(|(_, file)| waits(file)).map(|(number, _)| *number).collect();
-        waiting.into_iter().for_each(|number| self.make_ready(number));
+        waiting.into_iter().for_each(|number| self.wake(number));
+    }
+
+    /// Lets the file have its turn, also where it is a compressed one that waits.
+    pub(super) fn wake(&mut self, number: u64) {
+        if let Some(archive) = self.files.get_mut(&number).and_then(|file| file.archive.as_mut()) {
+            archive.wake();
+        }
+        self.make_ready(number);
     }
 
     /// What `packed` may be.
