@@ -450,6 +450,7 @@ fn selection(config: &FilesConfig) -> Selection {
             FileFormat::Cri => file::Format::Cri,
             FileFormat::Docker => file::Format::Docker,
         },
+        gzip: config.gzip,
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),
