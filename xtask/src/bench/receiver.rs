@@ -1,12 +1,13 @@
 //! Receivers that are never the bottleneck: one that lets the kernel throw everything away, one that keeps it, one that
 //! hands it to a closure.
 //!
-//! A thread of its own reads one connection to its end, or datagrams until it gets an empty one.
+//! A thread for each connection reads it to its end, or one thread datagrams until it gets an empty one: some forwarders send
+//! by several connections.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,13 +36,15 @@ impl Transport {
     }
 }
 
-/// What is done with the bytes of one read: a datagram, or a piece of a stream.
-pub type OnBytes = Box<dyn FnMut(&[u8]) + Send>;
+/// What is done with a datagram, or with a piece of a stream: of several connections, with whole lines in turn.
+type OnBytes = Arc<Mutex<dyn FnMut(&[u8]) + Send>>;
 
 pub struct Receiver {
     transport: Transport,
     pub address: SocketAddr,
     progress: Arc<Progress>,
+    /// No more connections are expected.
+    ends: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -57,12 +60,12 @@ struct Progress {
 impl Receiver {
     /// The kernel throws away what comes, without copying it: all that there is to see is how much it was.
     pub fn discarding(transport: Transport) -> Result<Self> {
-        Self::start(transport, None, RecvFlags::TRUNC, Box::new(|_| ()))
+        Self::start(transport, None, RecvFlags::TRUNC, Arc::new(Mutex::new(|_: &[u8]| ())))
     }
 
     /// The same over TCP, with a receive buffer of at most so many bytes instead of what the machine allows.
     pub fn discarding_within(buffer: usize) -> Result<Self> {
-        Self::start(Transport::Tcp, Some(buffer), RecvFlags::TRUNC, Box::new(|_| ()))
+        Self::start(Transport::Tcp, Some(buffer), RecvFlags::TRUNC, Arc::new(Mutex::new(|_: &[u8]| ())))
     }
 
     /// Keeps everything, a newline after each datagram.
@@ -80,7 +83,7 @@ impl Receiver {
     }
 
     pub fn calling(transport: Transport, on_bytes: impl FnMut(&[u8]) + Send + 'static) -> Result<Self> {
-        Self::start(transport, None, RecvFlags::empty(), Box::new(on_bytes))
+        Self::start(transport, None, RecvFlags::empty(), Arc::new(Mutex::new(on_bytes)))
     }
 
     fn start(transport: Transport, buffer: Option<usize>, flags: RecvFlags, on_bytes: OnBytes) -> Result<Self> {
@@ -91,7 +94,7 @@ impl Receiver {
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
         });
-        let seen = Arc::clone(&progress);
+        let (seen, ends) = (Arc::clone(&progress), Arc::new(AtomicBool::new(false)));
         let (address, thread) = match transport {
             Transport::Tcp => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -100,17 +103,17 @@ impl Receiver {
                     sockopt::set_socket_recv_buffer_size_force(&listener, buffer / 2)
                         .context("cannot choose a receive buffer")?;
                 }
-                let read = move |listener: TcpListener| read(&listener.accept()?.0, flags, &seen, on_bytes);
-                (listener.local_addr()?, std::thread::spawn(move || read(listener)))
+                let (address, ends) = (listener.local_addr()?, Arc::clone(&ends));
+                (address, std::thread::spawn(move || accept(&listener, &ends, flags, &seen, &on_bytes)))
             }
             Transport::Udp => {
                 let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
                 sockopt::set_socket_recv_buffer_size_force(&socket, DATAGRAM_BUFFER)
                     .context("cannot have a large receive buffer")?;
-                (socket.local_addr()?, std::thread::spawn(move || read(&socket, flags, &seen, on_bytes)))
+                (socket.local_addr()?, std::thread::spawn(move || read(&socket, false, flags, &seen, &on_bytes)))
             }
         };
-        Ok(Self { transport, address, progress, thread })
+        Ok(Self { transport, address, progress, ends, thread })
     }
 
     /// What `--to` takes.
@@ -142,10 +145,13 @@ impl Receiver {
         Ok(())
     }
 
-    /// Waits for the end of the stream, whose sender has gone: all reads that gave something.
+    /// Waits for the end of the streams, whose sender has gone: all reads that gave something.
     pub fn finish(self) -> Result<u64> {
-        if self.transport == Transport::Udp {
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(&[], self.address)?;
+        self.ends.store(true, Ordering::Release);
+        match self.transport {
+            Transport::Udp => drop(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(&[], self.address)?),
+            // It may have seen already that no more come.
+            Transport::Tcp => drop(TcpStream::connect(self.address)),
         }
         let ended = self.thread.join().ok().context("the receiver panicked")?;
         ended.context("the receiver's socket failed")?;
@@ -153,21 +159,65 @@ impl Receiver {
     }
 }
 
-fn read(socket: impl AsFd, flags: RecvFlags, progress: &Progress, mut on_bytes: OnBytes) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 20];
+/// Reads connections until no more are expected, each to its end.
+fn accept(
+    listener: &TcpListener,
+    ends: &AtomicBool,
+    flags: RecvFlags,
+    progress: &Progress,
+    on_bytes: &OnBytes,
+) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        let mut readers = Vec::new();
+        loop {
+            match listener.accept() {
+                Ok((connection, _)) => {
+                    readers.push(scope.spawn(move || read(&connection, true, flags, progress, on_bytes)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            // Those that wait are taken.
+            if ends.load(Ordering::Acquire) {
+                listener.set_nonblocking(true)?;
+            }
+        }
+        readers.into_iter().try_for_each(|reader| reader.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+    })
+}
+
+/// Reads to the end. Of a stream of `lines`, what follows the last newline waits for the rest of its line.
+fn read(socket: impl AsFd, lines: bool, flags: RecvFlags, progress: &Progress, on_bytes: &OnBytes) -> io::Result<()> {
+    let on_bytes = |bytes: &[u8]| on_bytes.lock().unwrap_or_else(PoisonError::into_inner)(bytes);
+    let lines = lines && !flags.contains(RecvFlags::TRUNC);
+    let (mut buffer, mut waiting) = (vec![0; 1 << 20], 0);
     loop {
         // With TRUNC the length is that of the datagram, or of what was thrown away.
-        let (_, length) = match recv(&socket, &mut buffer[..], flags) {
+        let (_, length) = match recv(&socket, &mut buffer[waiting..], flags) {
             Ok(read) => read,
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         };
         if length == 0 {
+            if waiting > 0 {
+                on_bytes(&buffer[..waiting]);
+            }
             return Ok(());
         }
-        // With TRUNC the length of a datagram may be more than fits.
-        on_bytes(&buffer[..length.min(buffer.len())]);
         let now = progress.begin.elapsed().as_nanos() as u64;
+        // With TRUNC the length of a datagram may be more than fits.
+        let end = (waiting + length).min(buffer.len());
+        let whole = match memchr::memrchr(b'\n', &buffer[..end]).filter(|_| lines) {
+            Some(newline) => newline + 1,
+            // A line that is longer than the buffer comes in pieces.
+            None if lines && end < buffer.len() => 0,
+            None => end,
+        };
+        if whole > 0 {
+            on_bytes(&buffer[..whole]);
+            buffer.copy_within(whole..end, 0);
+        }
+        waiting = end - whole;
         if progress.reads.fetch_add(1, Ordering::Relaxed) == 0 {
             progress.first.store(now, Ordering::Relaxed);
         }
@@ -198,5 +248,25 @@ mod tests {
         tcp.wait_quiet().unwrap();
         assert_eq!(tcp.bytes(), 100_000);
         tcp.finish().unwrap();
+    }
+
+    #[test]
+    fn lines_of_several_connections_are_whole() {
+        let (receiver, kept) = Receiver::keeping(Transport::Tcp).unwrap();
+        let mut streams = [(); 3].map(|()| TcpStream::connect(receiver.address).unwrap());
+        let mut sent = 0;
+        for piece in ["one ", "two ", "three\nfour ", "five\n"] {
+            for stream in &mut streams {
+                stream.write_all(piece.as_bytes()).unwrap();
+                sent += piece.len() as u64;
+                while receiver.bytes() < sent {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        drop(streams);
+        receiver.finish().unwrap();
+        let expected = ["one two three\n".repeat(3), "four five\n".repeat(3)].concat();
+        assert_eq!(kept.lock().unwrap().as_slice(), expected.as_bytes());
     }
 }
