@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ringward::source::ebpf::reader::ReaderHandle;
+use ringward::source::ebpf::handle::ReaderHandle;
 use ringward_benches::capture::{TARGET, capture};
 
 /// Chunks a second of one core, at least.

@@ -9,10 +9,11 @@ use forwarder_common::{ExecRecord, PipeKey};
 use ringward::parse::line::LineKind;
 use ringward::record::{Origin, OriginHandle, OriginKind};
 use ringward::ring::{Ring, RingLimits};
+use ringward::source::ebpf::handle::{Added, ReaderHandle, ReaderOptions};
 use ringward::source::ebpf::hook::Hook;
 use ringward::source::ebpf::load::{LoadOptions, load};
 use ringward::source::ebpf::names::{Known, Names};
-use ringward::source::ebpf::reader::{Added, ReaderHandle, ReaderOptions, start};
+use ringward::source::ebpf::reader::start;
 use ringward::source::ebpf::stream::StreamLimits;
 
 /// What is captured.

@@ -9,11 +9,11 @@ use ringward::record::{Batch, BatchBuilder, Flags};
 use ringward::ring::{ReaderOptions, Ring, RingLimits};
 use ringward::source::framer::{Framed, Framer};
 
-use crate::RECORDS;
 use crate::inputs::{
     CYRILLIC, LINE, LOGFMT, SERVICE_JSON, TALOS_OBJECT, batch, batches, container, encoder, escaped, fill, lines,
     plain, text,
 };
+use crate::{RECORDS, shaping};
 
 /// A stage that can be run again and again.
 pub struct Stage {
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Stage> {
             stages.push(escape(variant, name, line));
         }
     }
+    stages.extend(shaping::all());
     stages.extend(batches().map(|(name, batch)| encode(name, batch)));
     stages
 }

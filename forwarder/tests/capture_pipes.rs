@@ -11,9 +11,10 @@ use forwarder_common::{ExecRecord, PipeKey};
 use ringward::parse::line::LineKind;
 use ringward::record::{FieldValue, Flags, Origin, OriginHandle, OriginKind, Stream};
 use ringward::ring::{Cursor, ReaderOptions as RingReader, Ring, RingLimits};
+use ringward::source::ebpf::handle::{ReaderHandle, ReaderOptions};
 use ringward::source::ebpf::load::{LoadOptions, load};
 use ringward::source::ebpf::names::{Known, Names};
-use ringward::source::ebpf::reader::{ReaderHandle, ReaderOptions, start};
+use ringward::source::ebpf::reader::start;
 use ringward::source::ebpf::stream::StreamLimits;
 
 struct EveryProgram;

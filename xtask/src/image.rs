@@ -19,8 +19,9 @@ pub fn run() -> Result<ExitCode> {
         fs::copy(&from, context.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
     }
     let tag = format!("ringward:{}", env!("CARGO_PKG_VERSION"));
-    if command::find("docker").is_none() {
-        ui::warn(&format!("there is no docker here: `docker build -t {tag} {}` makes the image", context.display()));
+    // A client alone can't build.
+    if command::find("docker").is_none() || command::output(Command::new("docker").arg("info")).is_err() {
+        ui::warn(&format!("no Docker runs here: `docker build -t {tag} {}` makes the image", context.display()));
         return Ok(ExitCode::SUCCESS);
     }
     ui::heading(&format!("Building the image {tag}"));

@@ -112,7 +112,9 @@ fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::
         let older = files.ignore_older.map_or("of any age".to_owned(), |age| format!("not older than {}", Period(age)));
         let (format, from, idle_flush) = (files.format, files.read_from, Period(files.idle_flush));
         let max_line = Bytes(files.max_line as u64);
-        writeln!(out, "    format {format}, from the {from}, {older}, max_line {max_line}, idle_flush {idle_flush}")?;
+        let gzip = if files.gzip { "compressed ones too, " } else { "" };
+        write!(out, "    format {format}, {gzip}from the {from}, {older}, ")?;
+        writeln!(out, "max_line {max_line}, idle_flush {idle_flush}")?;
     }
     Ok(())
 }

@@ -274,6 +274,10 @@ document! {
         /// `pods/` and `containers/` as the kubelet and Docker name them are logs of containers, all others are text.
         format: FileFormat = "auto",
 
+        /// Read what is in files that gzip has compressed, too: they are known by how they begin, whatever they are called.
+        /// What was read before it was compressed does not come again. Without it they are not read, and it is said.
+        gzip: bool = "false",
+
         /// Where to begin in a file that was not read before and is there when Ringward starts. What appears later is
         /// always read from its beginning, and what was read before is read on where it was left.
         read_from: ReadFrom = "beginning",

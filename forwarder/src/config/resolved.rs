@@ -161,6 +161,7 @@ pub struct FilesConfig {
     pub include: Vec<Glob>,
     pub exclude: Vec<Glob>,
     pub format: FileFormat,
+    pub gzip: bool,
     pub read_from: ReadFrom,
     /// 1 s to ten years.
     pub ignore_older: Option<Duration>,

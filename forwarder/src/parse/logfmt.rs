@@ -18,9 +18,10 @@
 
 use memchr::memchr2;
 
-use super::json::{Key, MAX_MEMBERS, MAX_OBJECT_BYTES, Members, sort_prefix};
+use super::json::{Key, MAX_MEMBERS, MAX_OBJECT_BYTES, Members, Names, sort_prefix};
+use super::layout::{Layouts, Values};
 use super::line::Parsed;
-use super::pairs::join_equal;
+use super::pairs::{has_equal, join_equal};
 use super::peer::level_of;
 use super::time::{Time, TimeReader};
 use crate::record::{FieldSpan, Level, Parts, Span, bytes};
@@ -50,7 +51,21 @@ pub struct LogfmtParser {
     /// What does not stand in the line as it is meant.
     more: Vec<u8>,
     has_bare_keys: bool,
+    /// Its pairs are in order, each key once.
+    is_settled: bool,
+    layouts: Layouts<Kind>,
 }
+
+/// What a line like one before has in the place of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Word,
+    /// In quotes, without a backslash.
+    Quoted,
+}
+
+/// A line whose values are all in it.
+struct Plain<'l>(&'l [u8]);
 
 impl LogfmtParser {
     pub(super) fn parse<'p>(&'p mut self, times: &mut TimeReader, line: &'p [u8]) -> Parsed<'p> {
@@ -72,7 +87,23 @@ impl LogfmtParser {
     /// Reads a line; whether it is one of the format.
     pub(super) fn read_whole(&mut self, line: &[u8]) -> bool {
         self.clear();
-        line.len() <= MAX_LINE_BYTES && self.read(line, 0).is_some() && !self.pairs.list.is_empty()
+        if line.len() > MAX_LINE_BYTES {
+            return false;
+        }
+        let plain = Plain(line);
+        if self.layouts.read(&plain, 0, &mut self.pairs) {
+            self.is_settled = true;
+            return true;
+        }
+        let is_read = self.read(line, 0).is_some() && !self.pairs.list.is_empty();
+        if is_read && self.more.is_empty() {
+            self.pairs.order(line, &self.more);
+            self.is_settled = !has_equal(&self.pairs, line, &self.more);
+            if self.is_settled {
+                self.layouts.learn(&plain, 0, &self.pairs.list);
+            }
+        }
+        is_read
     }
 
     /// Reads a line which has a text in quotes at `at` and nothing but pairs behind it; gives that text.
@@ -97,8 +128,13 @@ impl LogfmtParser {
     }
 
     /// The pairs that were read, in their order: spans over the line and, behind it, [`LogfmtParser::more`].
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = FieldSpan> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = FieldSpan> + Clone {
         self.pairs.list.iter().map(|pair| pair.field)
+    }
+
+    /// Which of them say what the record's time, level and text are, of the line that was read.
+    pub(crate) fn names(&self, line: &[u8]) -> Names {
+        Names::of(&self.pairs, line, &self.more)
     }
 
     /// What does not stand in the line as it is meant.
@@ -111,7 +147,7 @@ impl LogfmtParser {
         self.fields.clear();
         self.more.clear();
         self.more.shrink_to(KEPT_BYTES);
-        self.has_bare_keys = false;
+        (self.has_bare_keys, self.is_settled) = (false, false);
     }
 
     /// The record of the line that was read.
@@ -125,8 +161,10 @@ impl LogfmtParser {
 
     /// Sorts the pairs by key, each key once.
     fn settle(&mut self, line: &[u8]) {
-        self.pairs.order(line, &self.more);
-        join_equal(&mut self.pairs, line, &mut self.more);
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.pairs.order(line, &self.more);
+            join_equal(&mut self.pairs, line, &mut self.more);
+        }
     }
 
     fn read(&mut self, line: &[u8], mut at: usize) -> Option<()> {
@@ -226,6 +264,34 @@ impl LogfmtParser {
     }
 }
 
+impl Values for Plain<'_> {
+    type Kind = Kind;
+
+    fn text(&self) -> &[u8] {
+        self.0
+    }
+
+    fn kind(&self, field: &FieldSpan) -> Option<Kind> {
+        let before = (field.value.start as usize).checked_sub(1).and_then(|at| self.0.get(at))?;
+        let is_there = field.value.end() as usize <= self.0.len();
+        is_there.then_some(if *before == b'"' { Kind::Quoted } else { Kind::Word })
+    }
+
+    #[inline(always)]
+    fn end(&self, kind: Kind, start: usize) -> Option<usize> {
+        match kind {
+            // What ends it otherwise than a space does not fit to what follows.
+            Kind::Word => Some(word_end(self.0, start, b' ')),
+            Kind::Quoted => memchr2(b'"', b'\\', &self.0[start..]).map(|len| start + len),
+        }
+    }
+
+    #[inline(always)]
+    fn is_json(&self, kind: Kind, value: Span) -> bool {
+        kind == Kind::Word && is_plain_json(&self.0[value.start as usize..value.end() as usize])
+    }
+}
+
 /// The level that a name means, in small or large letters, and whether that says all of it.
 fn known_level(name: &[u8]) -> (Level, bool) {
     let mut small = [0; 8];
@@ -270,9 +336,10 @@ fn ends(eight: u64, end: u8) -> u64 {
 
 /// Whether JSON writes this word the same way, and not as text.
 fn is_plain_json(word: &[u8]) -> bool {
-    match word {
-        b"true" | b"false" => return true,
-        [b'-' | b'0'..=b'9', ..] if word.len() <= EXACT_DIGITS + 2 => {}
+    match word.first() {
+        Some(b't') => return word == b"true",
+        Some(b'f') => return word == b"false",
+        Some(b'-' | b'0'..=b'9') if word.len() <= EXACT_DIGITS + 2 => {}
         _ => return false,
     }
     let digits = word.strip_prefix(b"-").unwrap_or(word);

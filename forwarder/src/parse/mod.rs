@@ -13,6 +13,7 @@ pub mod journal;
 pub mod json;
 pub mod kata;
 mod klog;
+mod layout;
 pub mod line;
 pub mod log_entry;
 pub mod log_line;

@@ -5,9 +5,14 @@ use crate::record::{FieldSpan, Span, bytes};
 
 /// Makes one of the pairs with one key, with an array of their values: nothing is lost. The pairs are in order.
 pub(super) fn join_equal(pairs: &mut Members, line: &[u8], more: &mut Vec<u8>) {
-    if pairs.list.windows(2).any(|two| two[0].has_key_of(&two[1], line, more)) {
+    if has_equal(pairs, line, more) {
         join(pairs, line, more);
     }
+}
+
+/// Whether several of the pairs, which are in order, have one key.
+pub(super) fn has_equal(pairs: &Members, line: &[u8], more: &[u8]) -> bool {
+    pairs.list.windows(2).any(|two| two[0].has_key_of(&two[1], line, more))
 }
 
 #[cold]

@@ -36,7 +36,7 @@ pub(super) struct Sources {
     listen: Option<ListenHandle>,
     docker: Option<(DockerHandle, SocketFile)>,
     #[cfg(feature = "ebpf")]
-    capture: Option<(crate::source::ebpf::reader::ReaderHandle, Option<StateDir>)>,
+    capture: Option<(crate::source::ebpf::handle::ReaderHandle, Option<StateDir>)>,
     parts: Vec<String>,
 }
 
@@ -199,8 +199,9 @@ impl Sources {
     ) -> anyhow::Result<Option<ConsoleTexts>> {
         use crate::source::container::Proc;
         use crate::source::ebpf::containers::{self, ContainerNames, LogUse};
+        use crate::source::ebpf::handle::ReaderOptions;
         use crate::source::ebpf::load::{LoadOptions, load};
-        use crate::source::ebpf::reader::{self, ReaderOptions};
+        use crate::source::ebpf::reader;
         use crate::source::ebpf::stream::StreamLimits;
 
         let wants_console = kernel.enabled && kernel.console_tracepoint;
@@ -449,6 +450,7 @@ fn selection(config: &FilesConfig) -> Selection {
             FileFormat::Cri => file::Format::Cri,
             FileFormat::Docker => file::Format::Docker,
         },
+        gzip: config.gzip,
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
         name: config.name.clone(),

@@ -17,6 +17,11 @@ impl Span {
         let short = |number| u32::try_from(number).expect("lines are far shorter than 4 GiB");
         Self { start: short(start), len: short(len) }
     }
+
+    #[inline]
+    pub fn end(self) -> u32 {
+        self.start + self.len
+    }
 }
 
 /// A field: its key, and text or canonical JSON.
@@ -35,7 +40,7 @@ pub struct Parts<'a> {
     /// What does not stand in the line as it is meant: unescaped text, rendered values.
     pub more: &'a [u8],
     pub body: Span,
-    /// Sorted by key, each key once.
+    /// Of several with one key the last counts.
     pub fields: &'a [FieldSpan],
 }
 

@@ -1,19 +1,27 @@
-//! A record while it is shaped: spans over the bytes of its batch, and over what was made beside them.
+//! A record while it is shaped: spans over its bytes in the batch, and over what was made beside them.
 //!
 //! Nothing of the record is copied before it is known to change: [`Draft::load`] notes where its pieces lie, and steps
 //! move, add and take away spans. One draft serves all records of a thread and keeps its memory.
 //!
+//! A record that has changed is copied as it lies, with what is between its pieces ([`Draft::parts`]): two copies are
+//! cheaper than two for each field. Where something was taken out of it that nobody is to see any more, not even on the
+//! disk on which the ring may lie, the pieces are copied that are left ([`Draft::pieces`]).
+//!
 //! Limits: [`MOST_FIELDS`] fields, and [`MOST_BYTES`] of what is made for one record. What would go beyond them is not
 //! added, and the step says so.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use crate::record::{Batch, FieldSpan, FieldValue, Flags, Level, Record, RecordMeta, Span, bytes};
+use crate::record::{Batch, FieldSpan, FieldValue, Flags, Level, Parts, Record, RecordMeta, Span, bytes};
 
 /// As a record carries, with room for what formats add.
-pub(super) const MOST_FIELDS: usize = 65_000;
+const MOST_FIELDS: usize = 65_000;
 /// Of what is made for one record.
-pub(super) const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 16 << 20;
+/// A longer record is copied by its pieces.
+const MOST_COPIED: usize = 1 << 20;
 /// Memory that is kept from one record to the next.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -27,11 +35,17 @@ pub(super) struct Draft {
     pub(super) meta: Option<RecordMeta>,
     /// Its origin's number in the batch.
     pub(super) origin: u32,
+    /// Where its pieces lie in the batch, with what is between them.
+    lies: Range<usize>,
     pub(super) body: Span,
     pub(super) fields: Vec<FieldSpan>,
+    /// A bit for each name among the fields, by [`name_bit`]; and for some that are gone.
+    names: u64,
     /// Bytes of the fields, as far as they are not those of the batch.
     copied: usize,
     pub(super) changed: bool,
+    /// Something was taken out of it, and must not lie anywhere any more.
+    hides: bool,
 }
 
 impl Draft {
@@ -42,7 +56,7 @@ impl Draft {
 
     /// Lets go of the batch.
     pub(super) fn leave(&mut self) {
-        self.base = Bytes::new();
+        (self.base, self.lies) = (Bytes::new(), 0..0);
         self.made.clear();
         self.made.shrink_to(KEPT_BYTES);
         self.fields.clear();
@@ -54,7 +68,7 @@ impl Draft {
     pub(super) fn load(&mut self, record: &Record<'_>) {
         self.made.clear();
         self.fields.clear();
-        (self.copied, self.changed) = (0, false);
+        (self.copied, self.changed, self.hides) = (0, false, false);
         self.origin = record.origin;
         self.meta = Some(RecordMeta {
             time_ns: record.time_ns,
@@ -64,8 +78,25 @@ impl Draft {
             original_len: record.original_len,
         });
         let base = self.base.as_ptr() as usize;
-        let span = |piece: &[u8]| Span::new(piece.as_ptr() as usize - base, piece.len());
+        let place = |piece: &[u8]| {
+            let at = piece.as_ptr() as usize - base;
+            at..at + piece.len()
+        };
+        self.lies = record.fields().fold(place(record.body), |lies, (key, value)| {
+            let key = place(key);
+            let lies = lies.start.min(key.start)..lies.end.max(key.end);
+            match value {
+                FieldValue::Text(value) | FieldValue::Json(value) => {
+                    let value = place(value);
+                    lies.start.min(value.start)..lies.end.max(value.end)
+                }
+                FieldValue::Integer(_) => lies,
+            }
+        });
+        let begin = base + self.lies.start;
+        let span = |piece: &[u8]| Span::new(piece.as_ptr() as usize - begin, piece.len());
         self.body = span(record.body);
+        self.names = 0;
         self.fields.extend(record.fields().map(|(key, value)| {
             let (value, is_json) = match value {
                 FieldValue::Text(text) => (span(text), false),
@@ -73,6 +104,7 @@ impl Draft {
                 // Numbers are read back as JSON.
                 FieldValue::Integer(_) => (Span::new(0, 0), true),
             };
+            self.names |= name_bit(key);
             FieldSpan { key: span(key), value, is_json }
         }));
     }
@@ -93,21 +125,31 @@ impl Draft {
 
     #[inline]
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
-        bytes(&self.base, &self.made, span)
+        bytes(self.line(), &self.made, span)
+    }
+
+    /// The record as it lies in its batch.
+    #[inline]
+    fn line(&self) -> &[u8] {
+        &self.base[self.lies.clone()]
     }
 
     /// The field of that name: of several the last, which is the one that is sent.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
-        self.fields.iter().rposition(|field| field.key.len as usize == key.len() && self.bytes(field.key) == key)
+        if self.names & name_bit(key) == 0 {
+            return None;
+        }
+        self.find_among(self.fields.len(), key)
     }
 
-    /// The same among the first `count` fields, of a name that lies in the record.
-    pub(super) fn find_among(&self, count: usize, key: Span) -> Option<usize> {
-        let key = self.bytes(key);
-        self.fields[..count]
-            .iter()
-            .rposition(|field| field.key.len as usize == key.len() && self.bytes(field.key) == key)
+    /// The same among the first `count` fields.
+    #[inline]
+    pub(super) fn find_among(&self, count: usize, key: &[u8]) -> Option<usize> {
+        // Most names differ in their first byte already.
+        let is_near = |other: &[u8]| other.first() == key.first() && other == key;
+        let is = |field: &FieldSpan| field.key.len as usize == key.len() && is_near(self.bytes(field.key));
+        self.fields[..count].iter().rposition(is)
     }
 
     pub(super) fn value(&self, index: usize) -> FieldValue<'_> {
@@ -119,11 +161,25 @@ impl Draft {
         self.fields.iter().map(|field| (self.bytes(field.key), value_of(field.is_json, self.bytes(field.value))))
     }
 
-    /// Bytes that the record takes in a batch, besides its entry in the table.
+    /// Bytes of the pieces that it has.
     pub(super) fn byte_len(&self) -> usize {
-        let fields =
-            self.fields.iter().map(|field| (field.key.len + field.value.len) as usize + size_of::<FieldSpan>());
+        let fields = self.fields.iter().map(|field| (field.key.len + field.value.len) as usize);
         self.body.len as usize + fields.sum::<usize>()
+    }
+
+    /// Says that something is taken out of it: see the module's text.
+    #[inline]
+    pub(super) fn hide(&mut self) {
+        (self.changed, self.hides) = (true, true);
+    }
+
+    /// The record as it lies, if it may be copied so.
+    #[inline]
+    pub(super) fn parts(&self) -> Option<Parts<'_>> {
+        if self.hides || self.lies.len() + self.made.len() > MOST_COPIED {
+            return None;
+        }
+        Some(Parts { line: self.line(), more: &self.made, body: self.body, fields: &self.fields })
     }
 
     /// Writes something beside the record; `None` where that is too much.
@@ -135,7 +191,7 @@ impl Draft {
             self.made.truncate(start);
             return None;
         }
-        Some(Span::new(self.base.len() + start, self.made.len() - start))
+        Some(Span::new(self.lies.len() + start, self.made.len() - start))
     }
 
     /// A copy of some of it beside the record: what is rewritten must not change under other fields.
@@ -143,8 +199,8 @@ impl Draft {
         let start = self.made.len();
         for piece in pieces {
             let (at, len) = (piece.start as usize, piece.len as usize);
-            match at.checked_sub(self.base.len()) {
-                None => self.made.extend_from_slice(&self.base[at..at + len]),
+            match at.checked_sub(self.lies.len()) {
+                None => self.made.extend_from_slice(&self.base[self.lies.clone()][at..at + len]),
                 Some(at) => self.made.extend_from_within(at..at + len),
             }
             if self.made.len() > MOST_BYTES {
@@ -152,7 +208,7 @@ impl Draft {
                 return None;
             }
         }
-        Some(Span::new(self.base.len() + start, self.made.len() - start))
+        Some(Span::new(self.lies.len() + start, self.made.len() - start))
     }
 
     /// Sets the field of that name; whether there was room.
@@ -160,7 +216,7 @@ impl Draft {
         if let Some(index) = self.find(key) {
             self.fields[index].value = value;
             self.fields[index].is_json = is_json;
-            self.changed = true;
+            self.hide();
             return true;
         }
         let Some(key) = self.make(|made| made.extend_from_slice(key)) else { return false };
@@ -174,9 +230,33 @@ impl Draft {
         if self.fields.len() >= MOST_FIELDS || self.copied > MOST_BYTES {
             return false;
         }
+        self.names |= name_bit(self.bytes(field.key));
         self.fields.push(field);
         self.changed = true;
         true
+    }
+
+    /// Whether so many more fields go into the record, with at most so many bytes.
+    #[inline]
+    pub(super) fn has_room(&self, fields: usize, bytes: usize) -> bool {
+        // No more than this can be in it now: pieces that it has several times are counted as copied.
+        let most = self.lies.len() + self.made.len() + self.copied;
+        self.fields.len() + fields < MOST_FIELDS && most + bytes < MOST_BYTES
+    }
+
+    /// Makes these its fields, for which there is room, where it has none.
+    pub(super) fn set_fields(&mut self, fields: &[FieldSpan]) {
+        self.copied += fields.iter().map(|field| field.value.len as usize).sum::<usize>();
+        self.names = fields.iter().fold(0, |names, field| names | name_bit(self.bytes(field.key)));
+        self.fields.extend_from_slice(fields);
+        self.changed = true;
+    }
+
+    /// Gives a field another name.
+    pub(super) fn rename(&mut self, index: usize, key: Span) {
+        self.names |= name_bit(self.bytes(key));
+        self.fields[index].key = key;
+        self.changed = true;
     }
 
     /// Adds `key: text` to the field of that name, as a mark that may come several times.
@@ -209,6 +289,13 @@ impl Draft {
         self.body = body;
         self.meta_mut().original_len = body.len;
     }
+}
+
+/// Names of one bit may be the same; others are not.
+#[inline]
+fn name_bit(name: &[u8]) -> u64 {
+    let byte = |at: usize| usize::from(name.get(at).copied().unwrap_or_default());
+    1 << ((byte(0) + 7 * name.len() + 13 * byte(name.len() / 2)) % 64)
 }
 
 #[inline]

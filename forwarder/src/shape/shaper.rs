@@ -12,7 +12,7 @@ use super::spec::Step;
 use super::steps::{Context, Report, Running, Verdict};
 use super::subject::{Origins, Whose};
 use crate::observe::shaping::{Shaped, ShapingCounters};
-use crate::record::{Batch, BatchBuilder, OriginHandle, Record, RecordMeta};
+use crate::record::{Batch, BatchBuilder, FieldSpan, OriginHandle, Record, RecordMeta};
 
 /// Bytes of a batch that is made anew.
 const BATCH_BYTES: usize = 256 << 10;
@@ -199,8 +199,14 @@ impl Shaper {
 
     #[inline]
     fn put_draft(&mut self, origin: &OriginHandle, out: &mut dyn Outlet) {
-        let builder = room(&mut self.builder, self.draft.byte_len(), out);
-        builder.push_pieces(origin, self.draft.meta(), self.draft.bytes(self.draft.body), self.draft.pieces());
+        let meta = self.draft.meta();
+        if let Some(parts) = self.draft.parts() {
+            room(&mut self.builder, parts.byte_len(), out).push_parts(origin, meta, &parts);
+            return;
+        }
+        let fields = self.draft.fields.len() * size_of::<FieldSpan>();
+        let builder = room(&mut self.builder, self.draft.byte_len() + fields, out);
+        builder.push_pieces(origin, meta, self.draft.bytes(self.draft.body), self.draft.pieces());
     }
 }
 

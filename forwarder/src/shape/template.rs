@@ -19,6 +19,9 @@ impl Template {
     /// Writes it beside the record: where it lies, and whether it is JSON. A template that is nothing but one field is that
     /// field's value, number or object as it may be. `None` where there is no room.
     pub(super) fn make(&self, draft: &mut Draft, whose: &Whose, scratch: &mut Vec<u8>) -> Option<(Span, bool)> {
+        if let [Piece::Text(text)] = &*self.0 {
+            return draft.make(|made| made.extend_from_slice(text.as_bytes())).map(|span| (span, false));
+        }
         scratch.clear();
         let mut is_json = false;
         for piece in &self.0 {

@@ -368,6 +368,12 @@ fn secrets_are_replaced_everywhere_they_may_be() {
         one(process, record("password=hunter22", &fields)),
         json!({"msg": "password=***", "url": "/x?token=***", "card": "***", "o": {"mail": "***"}})
     );
+    let named =
+        [("password", json!("hunter22")), ("API_KEY", json!(12345)), ("max_tokens", json!(500)), ("pwd", json!("-"))];
+    assert_eq!(
+        one(process, record("x", &named)),
+        json!({"msg": "x", "password": "***", "API_KEY": "***", "max_tokens": 500, "pwd": "-"})
+    );
     let only = "- redact: {patterns: ['[0-9]+'], fields: [url], with: N}";
     assert_eq!(
         one(only, record("5", &[("url", json!("/5")), ("n", json!(5))])),

@@ -24,6 +24,36 @@ pub struct FileMark {
     pub path: PathBuf,
     /// When it was last there, seconds since the epoch.
     pub seen_s: i64,
+    /// What was read of it, where it may be found compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentMark>,
+    /// It is compressed: its positions are of what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gzip: Option<GzipMark>,
+}
+
+/// What was read of a file from offset `from` on, by its sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentMark {
+    pub from: u64,
+    pub read: ContentSum,
+    /// When it got another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<ContentSum>,
+}
+
+/// The CRC-32 of what is before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentSum {
+    pub to: u64,
+    pub crc: u32,
+}
+
+/// How far a compressed file was read: all of its first `read` bytes, which hold `size`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GzipMark {
+    pub read: u64,
+    pub size: u64,
 }
 
 impl StateDir {
@@ -37,6 +67,15 @@ impl StateDir {
         content.stored.files.insert(key.to_owned(), mark);
         content.changed = true;
         self.0.changed.notify_waiters();
+    }
+
+    /// More of a known file was read. Written with what changes next: nobody waits for it.
+    pub fn set_file_content(&self, key: &str, content: ContentMark) {
+        let mut content_of = self.content();
+        if let Some(mark) = content_of.stored.files.get_mut(key) {
+            mark.content = Some(content);
+            content_of.changed = true;
+        }
     }
 
     /// Drops a file's mark, and its checkpoints of all destinations.

@@ -33,7 +33,7 @@ use crate::ring::file::RingPosition;
 use crate::sys::files::{self as durable, Holder, LockError};
 
 pub use self::captured::StreamEnd;
-pub use self::files::FileMark;
+pub use self::files::{ContentMark, ContentSum, FileMark, GzipMark};
 pub use self::journals::{JournalEntry, JournalMark};
 
 const STATE_FILE: &str = "state.json";

@@ -1,7 +1,9 @@
 //! Files and journals: real ones, followed by the real `ringward`, into a receiver. Only journald needs root.
 
+mod complaints;
 mod container;
 mod follow;
+mod gzip;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod journal;

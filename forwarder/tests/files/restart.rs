@@ -28,23 +28,31 @@ fn after_a_stop_nothing_is_lost_or_doubled() {
 
 /// How often each number came, and how many came at all.
 #[derive(Default)]
-struct Seen {
-    times: Vec<u32>,
-    distinct: usize,
+pub struct Seen {
+    pub times: Vec<u32>,
+    pub distinct: usize,
+}
+
+impl Seen {
+    /// A receiver of lines with numbers.
+    pub fn receiver() -> Receiver<Seen> {
+        let receiver = Receiver::tcp_into(Seen::default(), |seen: &mut Seen, record| {
+            let number: usize =
+                record.msg.strip_prefix("line ").and_then(|number| number.parse().ok()).expect("a line");
+            if seen.times.len() <= number {
+                seen.times.resize(number + 1, 0);
+            }
+            seen.distinct += usize::from(seen.times[number] == 0);
+            seen.times[number] += 1;
+        });
+        receiver.unwrap()
+    }
 }
 
 #[test]
 fn killed_at_any_time_nothing_is_lost_while_a_writer_rotates() {
     let folder = crate::harness::folder();
-    let receiver = Receiver::tcp_into(Seen::default(), |seen: &mut Seen, record| {
-        let number: usize = record.msg.strip_prefix("line ").and_then(|number| number.parse().ok()).expect("a line");
-        if seen.times.len() <= number {
-            seen.times.resize(number + 1, 0);
-        }
-        seen.distinct += usize::from(seen.times[number] == 0);
-        seen.times[number] += 1;
-    })
-    .unwrap();
+    let receiver = Seen::receiver();
     let path = folder.path().join("app.log");
     let writer = std::thread::spawn(move || {
         let (mut number, mut generation) = (0, 0);

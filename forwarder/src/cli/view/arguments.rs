@@ -38,17 +38,9 @@ pub struct Daemon {
     pub state_dir: Option<String>,
 }
 
-/// Which records are shown, and how.
+/// Which records are shown, of whom, and how.
 #[derive(Debug, Args)]
-pub struct Shown {
-    /// Also show what comes from now on, past restarts of Ringward, until Ctrl-C
-    #[arg(short, long)]
-    pub follow: bool,
-
-    /// Show nothing older: a time as 2021-11-26T16:53:15Z, or how long ago, as 10m
-    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
-    pub since: Option<Since>,
-
+pub struct Filter {
     /// Show only this severity and what is more severe: emerg, alert, crit, error, warn, notice, info or debug
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     pub level: Option<u8>,
@@ -63,6 +55,21 @@ pub struct Shown {
 
     #[command(flatten)]
     pub daemon: Daemon,
+}
+
+/// From when on, and until when.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Also show what comes from now on, past restarts of Ringward, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Show nothing older: a time as 2021-11-26T16:53:15Z, or how long ago, as 10m
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub since: Option<Since>,
+
+    #[command(flatten)]
+    pub filter: Filter,
 }
 
 #[derive(Debug, Args)]
@@ -93,20 +100,8 @@ pub struct Tap {
     #[arg(value_name = "ORIGIN")]
     pub origin: Option<String>,
 
-    /// Show only this severity and what is more severe: emerg, alert, crit, error, warn, notice, info or debug
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
-    pub level: Option<u8>,
-
-    /// Show only records whose message or one of whose fields holds TEXT (no pattern; upper and lower case differ)
-    #[arg(long, value_name = "TEXT")]
-    pub grep: Option<String>,
-
-    /// Show records as json_lines, as destinations get them
-    #[arg(long)]
-    pub json: bool,
-
     #[command(flatten)]
-    pub daemon: Daemon,
+    pub filter: Filter,
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 
 use self::answer::{Answer, Waited, is_unread};
-use self::arguments::{Daemon, Dmesg, Logs, Shown, Since, Tap};
+use self::arguments::{Daemon, Dmesg, Filter, Logs, Shown, Since, Tap};
 use self::line::{Line, Style};
 use super::paint::Paint;
 use super::{Ended, logging};
@@ -40,9 +40,9 @@ pub fn logs(logs: Logs) -> Ended {
 
 /// What comes from now on, at a stage.
 pub fn tap(tap: Tap) -> Ended {
-    let Tap { at, origin, level, grep, json, daemon } = tap;
+    let Tap { at, origin, filter } = tap;
     let style = style(origin.is_none(), false);
-    let shown = Shown { follow: true, since: None, level, grep, json, daemon };
+    let shown = Shown { follow: true, since: None, filter };
     show(shown, style, Request { at: Some(at), origin, tail: Some(0), ..Request::default() })
 }
 
@@ -56,7 +56,7 @@ fn style(origins: bool, cri: bool) -> Style {
 }
 
 fn show(shown: Shown, style: Style, request: Request) -> Ended {
-    let Shown { follow, since, level, grep, json, daemon } = shown;
+    let Shown { follow, since, filter: Filter { level, grep, json, daemon } } = shown;
     let since_ns = since.map(|since| match since {
         Since::At(time) => time.0,
         Since::Ago(ago) => now_ns().saturating_sub(i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX)),

@@ -17,7 +17,7 @@ pub(in crate::parse) struct Members {
 #[derive(Clone, Copy)]
 pub(in crate::parse) struct Member {
     /// Of its key, by [`sort_prefix`].
-    pub(super) prefix: u64,
+    pub(in crate::parse) prefix: u64,
     pub(in crate::parse) field: FieldSpan,
 }
 
@@ -97,6 +97,40 @@ impl Member {
     #[inline]
     pub(in crate::parse) fn has_key_of(&self, other: &Self, line: &[u8], more: &[u8]) -> bool {
         self.prefix == other.prefix && bytes(line, more, self.field.key) == bytes(line, more, other.field.key)
+    }
+}
+
+/// Where among the members those are that say what a record's time, level and text are.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) time: Option<usize>,
+    pub(crate) ts: Option<usize>,
+    pub(crate) level: Option<usize>,
+    pub(crate) msg: Option<usize>,
+}
+
+impl Names {
+    const TIME: Key = Key::new(b"time");
+    const TS: Key = Key::new(b"ts");
+    const LEVEL: Key = Key::new(b"level");
+    const MSG: Key = Key::new(b"msg");
+
+    /// Of members that are in order, each key once.
+    pub(in crate::parse) fn of(members: &Members, line: &[u8], more: &[u8]) -> Self {
+        let mut names = Self::default();
+        for (index, member) in members.list.iter().enumerate() {
+            let name = match member.prefix {
+                prefix if prefix == Self::TIME.prefix => (&Self::TIME, &mut names.time),
+                prefix if prefix == Self::TS.prefix => (&Self::TS, &mut names.ts),
+                prefix if prefix == Self::LEVEL.prefix => (&Self::LEVEL, &mut names.level),
+                prefix if prefix == Self::MSG.prefix => (&Self::MSG, &mut names.msg),
+                _ => continue,
+            };
+            if name.0.is_of(member, line, more) {
+                *name.1 = Some(index);
+            }
+        }
+        names
     }
 }
 

@@ -13,20 +13,19 @@
 //!
 //! Nothing is allocated for an object once the parser has seen a few, but to sort more than 20 members.
 
-mod layout;
 mod members;
 mod nested;
 mod number;
 mod scan;
 mod string;
 
-use self::layout::Layouts;
 use self::nested::Nested;
 use self::scan::{Marks, Scanner};
+use super::layout::{Layouts, Values};
 use crate::record::{FieldSpan, Span, bytes};
 
-use self::members::Member;
-pub(super) use self::members::{Key, Members, sort_prefix};
+pub(crate) use self::members::Names;
+pub(super) use self::members::{Key, Member, Members, sort_prefix};
 pub(super) use self::string::{put_quoted, put_valid};
 
 /// Levels of objects and arrays, as in Go.
@@ -50,7 +49,15 @@ pub struct JsonParser {
     pub(super) fields: Vec<FieldSpan>,
     nested: Nested,
     marks: Marks,
-    layouts: Layouts,
+    layouts: Layouts<Kind>,
+}
+
+/// What a line like one before has in the place of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// In ASCII, without escapes.
+    Text,
+    ShortNumber,
 }
 
 impl JsonParser {
@@ -72,11 +79,11 @@ impl JsonParser {
         let mut marks = std::mem::take(&mut self.marks);
         marks.set(line);
         let mut scanner = Scanner::new(line, &marks, from);
-        let mut found = self.layouts.read(&scanner, &mut self.members);
+        let mut found = self.layouts.read(&scanner, from, &mut self.members);
         if !found {
             found = self.object(&mut scanner).is_some();
             if found {
-                self.layouts.learn(line, from, &self.members.list);
+                self.layouts.learn(&scanner, from, &self.members.list);
             }
         }
         marks.shrink_to(KEPT_BYTES);
@@ -91,8 +98,13 @@ impl JsonParser {
     }
 
     /// The same as spans over the line and, behind it, [`JsonParser::beside_line`].
-    pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FieldSpan> {
+    pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FieldSpan> + Clone {
         self.members.list.iter().map(|member| member.field)
+    }
+
+    /// Which of them say what the record's time, level and text are, of the object that was read from `line`.
+    pub(crate) fn names(&self, line: &[u8]) -> Names {
+        Names::of(&self.members, line, &self.more)
     }
 
     /// What does not stand in the line as it is meant.
@@ -176,6 +188,38 @@ impl JsonParser {
     /// What was written beside the line from `start` on.
     fn beside(&self, scanner: &Scanner<'_>, start: usize) -> Span {
         Span::new(scanner.text.len() + start, self.more.len() - start)
+    }
+}
+
+impl Values for Scanner<'_> {
+    type Kind = Kind;
+
+    fn text(&self) -> &[u8] {
+        self.text
+    }
+
+    fn kind(&self, field: &FieldSpan) -> Option<Kind> {
+        let at = field.value.start as usize;
+        let is_plain = at < self.text.len();
+        if !field.is_json {
+            return is_plain.then_some(Kind::Text);
+        }
+        let is_short = is_plain && Self::short_number(self.text, at) == Some(field.value.end() as usize);
+        is_short.then_some(Kind::ShortNumber)
+    }
+
+    #[inline(always)]
+    fn end(&self, kind: Kind, start: usize) -> Option<usize> {
+        match kind {
+            // It ends at the quote with which the next part begins: it does not fit behind another mark.
+            Kind::Text => Some(self.next_mark(start)),
+            Kind::ShortNumber => Self::short_number(self.text, start),
+        }
+    }
+
+    #[inline(always)]
+    fn is_json(&self, kind: Kind, _: Span) -> bool {
+        kind == Kind::ShortNumber
     }
 }
 

@@ -24,6 +24,7 @@ fn put(key: &str, value: Span, is_json: bool, draft: &mut Draft) -> bool {
         return draft.set(key.as_bytes(), value, is_json);
     }
     draft.set_body(value);
+    draft.hide();
     true
 }
 
@@ -51,7 +52,7 @@ fn leave_out(draft: &mut Draft, look: &dyn Fn(&[u8]) -> Look) {
         let mut field = draft.fields[index];
         match look(draft.bytes(field.key)) {
             Look::Remove => {
-                draft.changed = true;
+                draft.hide();
                 continue;
             }
             Look::Inside if field.is_json => {
@@ -60,7 +61,7 @@ fn leave_out(draft: &mut Draft, look: &dyn Fn(&[u8]) -> Look) {
                 // It is shorter than what it was made from: there is room for it.
                 if let Some(value) = inside.and_then(|inside| draft.make(|made| made.extend_from_slice(&inside))) {
                     field.value = value;
-                    draft.changed = true;
+                    draft.hide();
                 }
             }
             Look::Keep | Look::Inside => {}
@@ -91,6 +92,7 @@ pub(super) fn rename(names: &[(String, String)], draft: &mut Draft, context: &mu
         if to == MSG {
             draft.fields.remove(index);
             draft.set_body(field.value);
+            draft.hide();
             continue;
         }
         let Some(key) = draft.make(|made| made.extend_from_slice(to.as_bytes())) else {
@@ -102,10 +104,10 @@ pub(super) fn rename(names: &[(String, String)], draft: &mut Draft, context: &mu
             draft.fields[other].value = field.value;
             draft.fields[other].is_json = field.is_json;
             draft.fields.remove(index);
+            draft.hide();
         } else {
-            draft.fields[index].key = key;
+            draft.rename(index, key);
         }
-        draft.changed = true;
     }
 }
 
@@ -155,9 +157,8 @@ pub(super) fn prefix(text: &str, draft: &mut Draft, context: &mut Context<'_>) {
     for index in 0..draft.fields.len() {
         let key = draft.fields[index].key;
         match draft.make_from(&[text, key]) {
-            Some(key) => draft.fields[index].key = key,
+            Some(key) => draft.rename(index, key),
             None => *context.failed += 1,
         }
-        draft.changed = true;
     }
 }

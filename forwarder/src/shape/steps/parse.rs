@@ -6,13 +6,13 @@
 //! - What does not parse stays as it is, and the record is marked: `"unparsed":true`.
 
 use super::Context;
-use crate::parse::json::JsonParser;
+use crate::parse::json::{JsonParser, Names};
 use crate::parse::line::{LineKind, LineParser};
 use crate::parse::logfmt::LogfmtParser;
 use crate::parse::pattern::level_of;
 use crate::parse::{Time, TimeReader};
 use crate::record::{FieldSpan, Level, Span};
-use crate::shape::draft::{Draft, MOST_FIELDS};
+use crate::shape::draft::Draft;
 use crate::shape::spec::{Parse, ParseFormat};
 use crate::shape::subject::{MSG, OfDraft, Subject};
 
@@ -71,8 +71,9 @@ impl Parsing {
             ParseFormat::Logfmt => self.pairs(draft, line),
             ParseFormat::Line(kind) => self.line(kind, draft, line),
         };
-        let named = named.filter(|_| draft.fields.len() + self.found.len() < MOST_FIELDS);
-        let Some(named) = named.filter(|_| self.has_room(draft)) else {
+        let count = self.found.len();
+        let more = line.len as usize + count * self.parse.prefix.len();
+        let Some(named) = named.filter(|_| draft.has_room(count, more)) else {
             // Text is what this finds, too.
             if self.parse.format == ParseFormat::Line(LineKind::Detect) {
                 return;
@@ -101,21 +102,28 @@ impl Parsing {
     }
 
     fn object(&mut self, draft: &mut Draft, line: Span) -> Option<Named> {
-        if !self.json.read(draft.bytes(line), 0) {
+        let text = draft.bytes(line);
+        if !self.json.read(text, 0) {
             return None;
         }
+        let names = self.json.names(text);
         let beside = draft.make(|made| made.extend_from_slice(self.json.beside_line()))?;
-        self.found.extend(self.json.spans().map(|field| moved(field, line, beside)));
-        Some(self.named(draft))
+        Some(sort_out(self.json.spans(), &names, line, beside, self.keeps(), draft, &mut self.times, &mut self.found))
     }
 
     fn pairs(&mut self, draft: &mut Draft, line: Span) -> Option<Named> {
-        if !self.logfmt.read_pairs(draft.bytes(line)) {
+        let text = draft.bytes(line);
+        if !self.logfmt.read_pairs(text) {
             return None;
         }
+        let names = self.logfmt.names(text);
         let beside = draft.make(|made| made.extend_from_slice(self.logfmt.more()))?;
-        self.found.extend(self.logfmt.pairs().map(|field| moved(field, line, beside)));
-        Some(self.named(draft))
+        Some(sort_out(self.logfmt.pairs(), &names, line, beside, self.keeps(), draft, &mut self.times, &mut self.found))
+    }
+
+    /// Whether the text that is found stays a field, too.
+    fn keeps(&self) -> bool {
+        !self.parse.prefix.is_empty()
     }
 
     /// By a parser of whole lines, which has rules of its own for what is a time, a level and a text.
@@ -150,56 +158,6 @@ impl Parsing {
         Some(named)
     }
 
-    /// Takes time, level and text out of what was found.
-    fn named(&mut self, draft: &Draft) -> Named {
-        let mut named = Named::default();
-        let keeps = !self.parse.prefix.is_empty();
-        let (mut time, mut ts, mut level, mut msg) = (None, None, None, None);
-        for (index, field) in self.found.iter().enumerate() {
-            let known = match draft.bytes(field.key) {
-                b"time" => &mut time,
-                b"ts" => &mut ts,
-                b"level" => &mut level,
-                b"msg" => &mut msg,
-                _ => continue,
-            };
-            known.get_or_insert(index);
-        }
-        let mut gone = [None; 2];
-        for index in [time, ts].into_iter().flatten() {
-            let field = self.found[index];
-            let value = draft.bytes(field.value);
-            let time = match field.is_json {
-                true => std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).and_then(Time::of_number),
-                false => self.times.rfc3339(value),
-            };
-            if let Some(time_ns) = time.and_then(Time::ns) {
-                named.time_ns = Some(time_ns);
-                gone[0] = Some(index);
-                break;
-            }
-        }
-        if let Some(index) = level.filter(|index| !self.found[*index].is_json) {
-            named.level = level_of(draft.bytes(self.found[index].value));
-        }
-        if let Some(index) = msg {
-            let field = self.found[index];
-            named.msg = Some(field.value);
-            gone[1] = Some(index).filter(|_| !keeps);
-        }
-        gone.sort_unstable();
-        for index in gone.into_iter().rev().flatten() {
-            self.found.remove(index);
-        }
-        named
-    }
-
-    /// Whether all of it goes into one record.
-    fn has_room(&self, draft: &Draft) -> bool {
-        let names = self.found.iter().map(|field| self.parse.prefix.len() + field.key.len as usize);
-        draft.byte_len() + names.sum::<usize>() < super::super::draft::MOST_BYTES
-    }
-
     fn take(&mut self, named: Named, source: Source, draft: &mut Draft) {
         if let Some(time_ns) = named.time_ns {
             draft.set_time(time_ns);
@@ -221,6 +179,11 @@ impl Parsing {
             None if is_text && replaces => draft.set_body(Span { len: 0, ..draft.body }),
             _ => {}
         }
+        draft.changed = true;
+        if draft.fields.is_empty() && self.parse.prefix.is_empty() {
+            draft.set_fields(&self.found);
+            return;
+        }
         // What was found has each name once: only those that were there before may be the same.
         let before = draft.fields.len();
         let compared = if before * self.found.len() < MOST_COMPARED { before } else { 0 };
@@ -230,13 +193,55 @@ impl Parsing {
         };
         for field in &self.found {
             let key = prefix.and_then(|prefix| draft.make_from(&[prefix, field.key])).unwrap_or(field.key);
-            match draft.find_among(compared, key) {
-                Some(index) => draft.fields[index] = FieldSpan { key, ..*field },
+            match draft.find_among(compared, draft.bytes(key)) {
+                Some(index) => {
+                    draft.fields[index] = FieldSpan { key, ..*field };
+                    draft.hide();
+                }
                 None => drop(draft.push(FieldSpan { key, ..*field })),
             }
         }
-        draft.changed = true;
     }
+}
+
+/// Takes time, level and text out of what a parser found; the rest becomes `found`, as spans of the draft. With `keeps`
+/// the text stays there, too.
+#[expect(clippy::too_many_arguments, reason = "what it needs is in two structures, of which each caller lends parts")]
+fn sort_out(
+    spans: impl Iterator<Item = FieldSpan> + Clone,
+    names: &Names,
+    line: Span,
+    beside: Span,
+    keeps: bool,
+    draft: &Draft,
+    times: &mut TimeReader,
+    found: &mut Vec<FieldSpan>,
+) -> Named {
+    let field = |index: usize| spans.clone().nth(index).map(|field| moved(field, line, beside));
+    let (mut named, mut gone) = (Named::default(), [usize::MAX; 2]);
+    for index in [names.time, names.ts].into_iter().flatten() {
+        let Some(field) = field(index) else { continue };
+        let value = draft.bytes(field.value);
+        let time = match field.is_json {
+            true => std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).and_then(Time::of_number),
+            false => times.rfc3339(value),
+        };
+        if let Some(time_ns) = time.and_then(Time::ns) {
+            named.time_ns = Some(time_ns);
+            gone[0] = index;
+            break;
+        }
+    }
+    if let Some(level) = names.level.and_then(field).filter(|field| !field.is_json) {
+        named.level = level_of(draft.bytes(level.value));
+    }
+    if let Some(msg) = names.msg {
+        named.msg = field(msg).map(|field| field.value);
+        gone[1] = if keeps { usize::MAX } else { msg };
+    }
+    let left = spans.enumerate().filter(|(index, _)| !gone.contains(index));
+    found.extend(left.map(|(_, field)| moved(field, line, beside)));
+    named
 }
 
 /// A span over a line and what is beside it, as one of the draft, where the two lie elsewhere.

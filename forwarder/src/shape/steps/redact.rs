@@ -1,6 +1,7 @@
 //! Puts something else in place of what must not be sent on: in the record's text, and in its fields.
 //!
-//! Names of fields are left alone. A value in JSON of which something is replaced stays JSON where it still is, and becomes
+//! Names of fields are left alone; with the preset for tokens a field that is called `password`, or its like, is replaced as
+//! what follows `password=` in a text is. A value in JSON of which something is replaced stays JSON where it still is, and becomes
 //! text where it is not (a number, say).
 
 use std::borrow::Cow;
@@ -23,6 +24,10 @@ const TOKENS: [&str; 5] = [
     r#"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)\\?["']?\s*[=:]\s*\\?["']?([^\s"'\\,;&{}\[\]]{3,})"#,
     r#"://[^\s/:@"']*:([^\s/@"']+)@"#,
 ];
+/// Names of fields whose values are secrets.
+const SECRET: &str = r"(?i)(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)$";
+/// A shorter one is none.
+const SHORTEST_SECRET: usize = 3;
 const EMAIL: &str = r"([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,24})\b";
 
 enum Rule {
@@ -36,6 +41,8 @@ enum Rule {
 
 pub(super) struct Redacting {
     rules: Vec<Rule>,
+    /// Names of fields that are replaced as a whole.
+    secrets: Option<Pattern>,
     redact: Redact,
 }
 
@@ -55,7 +62,9 @@ impl Redacting {
         }
         let own = |pattern: &Pattern| Rule::Pattern { pattern: pattern.clone(), needs: None };
         rules.extend(redact.patterns.iter().map(own));
-        Self { rules, redact: redact.clone() }
+        let has_tokens = redact.presets.contains(&Preset::Tokens);
+        let secrets = has_tokens.then(|| Pattern::new(SECRET).expect("a test compiles the presets"));
+        Self { rules, secrets, redact: redact.clone() }
     }
 
     pub(super) fn run(&mut self, draft: &mut Draft, context: &mut Context<'_>) {
@@ -64,11 +73,12 @@ impl Redacting {
         if wants(MSG.as_bytes()) {
             match self.replaced(draft.bytes(draft.body)) {
                 Cow::Borrowed(_) => {}
-                Cow::Owned(text) => match draft.make(|made| made.extend_from_slice(&text)) {
-                    Some(body) => draft.set_body(body),
-                    // There is no room for it, and it must not go on as it is.
-                    None => draft.set_body(Span { len: 0, ..draft.body }),
-                },
+                Cow::Owned(text) => {
+                    // Where there is no room for it, it must not go on as it is.
+                    let body = draft.make(|made| made.extend_from_slice(&text));
+                    draft.set_body(body.unwrap_or(Span { len: 0, ..draft.body }));
+                    draft.hide();
+                }
             }
         }
         for index in 0..draft.fields.len() {
@@ -76,14 +86,26 @@ impl Redacting {
             if !wants(draft.bytes(field.key)) {
                 continue;
             }
-            let Cow::Owned(text) = self.replaced(draft.bytes(field.value)) else { continue };
+            let value = draft.bytes(field.value);
+            let replaced = match self.is_secret(draft.bytes(field.key), value) {
+                true => Cow::Owned(self.redact.with.clone().into_bytes()),
+                false => self.replaced(value),
+            };
+            let Cow::Owned(text) = replaced else { continue };
             let stays_json = field.is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok();
             let made = draft.make(|made| made.extend_from_slice(&text));
             *context.failed += u64::from(made.is_none());
             draft.fields[index].value = made.unwrap_or(Span { len: 0, ..field.value });
             draft.fields[index].is_json = stays_json && made.is_some();
-            draft.changed = true;
+            draft.hide();
         }
+    }
+
+    /// Whether a field says by its name that all of it is a secret. What is in an object has names of its own.
+    fn is_secret(&self, name: &[u8], value: &[u8]) -> bool {
+        let is_known = self.secrets.as_ref().is_some_and(|secrets| secrets.is_match(name));
+        let is_short = value.len() < SHORTEST_SECRET || value == self.redact.with.as_bytes();
+        is_known && !is_short && !matches!(value[0], b'{' | b'[')
     }
 
     fn replaced<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {

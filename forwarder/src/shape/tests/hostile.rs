@@ -69,6 +69,33 @@ fn what_is_copied_again_and_again_is_bounded() {
     assert_eq!(out[0].0.record(0).body.len(), large.len());
 }
 
+/// The ring may lie on a disk, and be read by others.
+#[test]
+fn what_is_taken_out_of_a_record_lies_nowhere() {
+    let line = "user=jane password=hunter22 pin=hunter22 n=1";
+    let object = r#"{"user":"jane","password":"hunter22","in":{"pin":"hunter22","n":1}}"#;
+    for (format, line, process) in [
+        ("logfmt", line, "- remove: [password, pin]"),
+        ("logfmt", line, "- keep: [user]"),
+        ("logfmt", line, "- add: {password: x, pin: x}"),
+        ("logfmt", line, "- rename: {user: password}\n- rename: {n: pin}"),
+        ("json", object, "- remove: [password, in.pin]"),
+        ("json", object, "- redact: {patterns: [hunter22]}"),
+        ("json", object, "- redact: {presets: [tokens]}\n- remove: ['i*']"),
+    ] {
+        for steps in [
+            format!("- parse: {{format: {format}}}\n{process}"),
+            format!("{process}\n- parse: {{format: {format}}}\n{process}"),
+        ] {
+            let out = Trial::new(&self::steps(&steps), None).run(lines(&["text", line]));
+            let lies = out.iter().any(|(batch, _)| memchr::memmem::find(batch.data(), b"hunter22").is_some());
+            assert!(!lies, "{steps}");
+            let says = out.iter().any(|(batch, _)| memchr::memmem::find(batch.data(), b"jane").is_some());
+            assert!(says, "{steps}");
+        }
+    }
+}
+
 #[test]
 fn a_pattern_that_is_slow_elsewhere() {
     let text = "a".repeat(1 << 20);

@@ -6,8 +6,8 @@ use forwarder_common::{ExecRecord, PipeKey};
 
 use super::backlog::BacklogLog;
 use super::fill::ContainerLog;
+use super::handle::{Added, ReaderHandle};
 use super::names::{Known, Names};
-use super::reader::{Added, ReaderHandle};
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
 use crate::source::container::select::{self, SelectError, Selected};
 use crate::source::container::{ContainerIdentity, ExecEvent, NamePattern, Named, Namer, Proc, StdioIdentity};

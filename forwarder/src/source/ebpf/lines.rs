@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::echo::EchoWatch;
-use super::reader::CaptureCounters;
+use super::handle::CaptureCounters;
 use crate::parse::line::LineKind;
 use crate::record::{Level, Lost, Origin, OriginHandle, OriginKind, RecordMeta};
 use crate::ring::Ring;

@@ -12,6 +12,7 @@ pub mod btf;
 pub mod containers;
 mod echo;
 mod fill;
+pub mod handle;
 mod hold_back;
 pub mod hook;
 mod lines;

@@ -10,11 +10,12 @@
 //!  process exit (pidfd) ──► account, last partial line, target removed when nobody holds the pipe any more
 //! ```
 
+mod accounts;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
@@ -23,20 +24,14 @@ use forwarder_common::{MISSED_KINDS, PipeKey, Target};
 use rustix::event::epoll;
 
 use super::backlog::{BacklogLog, Pending};
-use super::fill::ContainerLog;
+use super::handle::{Added, CaptureCounters, ConsoleText, Control, ReaderHandle, ReaderOptions, StreamEnds};
 use super::hold_back::HoldBack;
 use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answers, Names, Question};
-use super::state::{Captured, Ending, Hole, State, account_of};
-use super::stream::StreamLimits;
-use crate::parse::line::LineKind;
-use crate::record::OriginHandle;
+use super::state::{Ending, Hole, State, account_of};
 use crate::ring::Ring;
 use crate::source::clock::{WallClock, realtime_ns};
-use crate::source::framer::Framed;
-use crate::source::joiner::JoinOptions;
-use crate::source::logfile::Anchor;
 use crate::sys::RingFill;
 
 /// Pause between two looks while something is captured.
@@ -47,125 +42,10 @@ const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 const SHORT_SLEEP: Duration = Duration::from_millis(5);
 /// Interval of the accounts; the only timer of an idle host, and it stops after one round without bytes.
 pub(super) const ACCOUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a stop waits for the next of the namer's answers, and for all of them.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
-const ALL_ANSWERS: Duration = Duration::from_secs(2);
-/// How long a stop looks for what was being written when it came.
-const LAST_LOOKS: Duration = Duration::from_millis(200);
 /// How long a record that is being written is waited for: its program may be preempted.
 const STUCK_RECORD: Duration = Duration::from_millis(200);
 /// Bytes taken from one CPU's ring before the next one's turn.
 const RING_TURN: usize = 512 << 10;
-
-/// How captured bytes become records.
-#[derive(Clone, Debug)]
-pub struct ReaderOptions {
-    /// A line without its newline is handed on after this time without more bytes.
-    pub idle_flush: Duration,
-    pub limits: StreamLimits,
-    /// What a line is taken for.
-    pub parse: LineKind,
-    /// Which lines are joined.
-    pub join: Option<Arc<JoinOptions>>,
-    /// Whether a next run goes on where this one ends, from log files: what could not be filled by then is left to it.
-    pub resumes: bool,
-}
-
-/// What capture has seen, since it was started.
-#[derive(Debug, Default)]
-pub struct CaptureCounters {
-    /// Chunks taken from the rings.
-    pub chunks: AtomicU64,
-    /// Bytes of container output that came through, without their newlines.
-    pub bytes: AtomicU64,
-    /// What came from log files because the capture had missed it; among the above, here with newlines.
-    pub filled_bytes: AtomicU64,
-    /// Bytes reported lost.
-    pub lost_bytes: AtomicU64,
-    /// Times that the reader was woken.
-    pub wakeups: AtomicU64,
-    /// Runs of the programs that the kernel skipped.
-    pub skipped_runs: AtomicU64,
-    /// Pipes and terminals that are captured now.
-    pub targets: AtomicU64,
-    /// What has been handed on.
-    pub until: Mutex<Until>,
-}
-
-impl fmt::Display for CaptureCounters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [bytes, filled, lost] =
-            [&self.bytes, &self.filled_bytes, &self.lost_bytes].map(|counter| counter.load(Ordering::Relaxed));
-        write!(f, "{bytes} bytes, {filled} bytes from log files, {lost} bytes lost")
-    }
-}
-
-/// What was written before `ns`, since the epoch, is in the ring in memory, in batches before `sequence`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Until {
-    pub ns: i64,
-    pub sequence: u64,
-}
-
-/// A text that the kernel printed, with CLOCK_MONOTONIC in ns.
-pub type ConsoleText = (u64, Vec<u8>);
-
-/// What is known of a pipe or terminal that was there before.
-pub struct Added {
-    pub origin: OriginHandle,
-    /// Its end ends the stream.
-    pub process: Option<u32>,
-    /// Where what was written before is.
-    pub before: Option<BacklogLog>,
-    /// Where gaps are filled from.
-    pub log: Option<ContainerLog>,
-}
-
-/// The last bytes that were handed on, of streams that the next run can find in their log files.
-pub type StreamEnds = HashMap<String, Anchor>;
-
-/// What the rest of the program asks of the reader.
-pub enum Control {
-    /// Capture this pipe or terminal from now on.
-    Add(PipeKey, Added),
-    /// What runs already has been added. Answer when everything that was ordered before is done.
-    Confirm(Sender<()>),
-    /// Hand on what there is and end.
-    Stop,
-}
-
-/// A running reader.
-pub struct ReaderHandle {
-    control: Sender<Control>,
-    wake: Arc<OwnedFd>,
-    thread: std::thread::JoinHandle<StreamEnds>,
-    pub counters: Arc<CaptureCounters>,
-}
-
-impl ReaderHandle {
-    pub fn add(&self, key: PipeKey, added: Added) {
-        self.tell(Control::Add(key, added));
-    }
-
-    /// What runs already has been added: waits until it is captured. The namer's names are used from then on.
-    pub fn confirm(&self) {
-        let (done, confirmed) = unbounded();
-        self.tell(Control::Confirm(done));
-        let _ = confirmed.recv();
-    }
-
-    /// Waits until everything captured so far is in the ring, then detaches the programs. Says where the streams ended.
-    pub fn stop(self) -> StreamEnds {
-        self.tell(Control::Stop);
-        self.thread.join().unwrap_or_default()
-    }
-
-    fn tell(&self, what: Control) {
-        // The reader ends only when it is told to.
-        let _ = self.control.send(what);
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
-}
 
 /// Starts the reader and its namer.
 ///
@@ -510,142 +390,6 @@ impl Reader {
         }
         if !asked.is_empty() {
             let _ = self.state.questions.names.send(Question::AreHeld(asked));
-        }
-    }
-
-    /// Compares with the kernel's account, where nothing is in flight, and hands on the unfinished line.
-    fn settle(&mut self, captured: &mut Captured) {
-        let lines = &mut self.state.lines;
-        if let Some((written, true)) = account_of(&self.capture, &captured.key) {
-            let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
-            captured.stream.settle(written, realtime_ns(), &mut out);
-        }
-        captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
-    }
-
-    /// Once a second: bytes that were written to a stream and never came, and what else the kernel has counted.
-    fn account(&mut self) {
-        let mut before = self.accounts(|captured| captured.active);
-        // What was in a ring when the account was read is taken before it is believed.
-        if !self.drain_what_is_there() {
-            before.clear();
-        }
-        let State { streams, lines, .. } = &mut self.state;
-        for (id, written) in before {
-            let Some(captured) = streams.get_mut(&id) else { continue };
-            captured.active = false;
-            if !captured.stream.has_hole() {
-                let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
-                if captured.stream.settle(written, realtime_ns(), &mut out) > 0 {
-                    captured.stream.flush(&mut out);
-                }
-            }
-        }
-        for captured in streams.values_mut().filter(|captured| captured.ending == Ending::Asked) {
-            // Somebody held it when the namer looked last: look again.
-            captured.ending = Ending::ProcessEnded;
-        }
-        self.account_programs();
-    }
-
-    fn account_programs(&mut self) {
-        let skipped = self.capture.skipped_runs();
-        let before = self.state.counters.skipped_runs.swap(skipped, Ordering::Relaxed);
-        if skipped > before {
-            let more = skipped - before;
-            self.state
-                .lines
-                .notice(&format!("the kernel skipped the capture program {more} times: output may be missing"));
-        }
-        for (kind, (missed, what)) in self.capture.missed().into_iter().enumerate() {
-            let before = std::mem::replace(&mut self.state.missed[kind], missed);
-            if missed > before {
-                self.state.lines.notice(&format!("{} {what}", missed - before));
-            }
-        }
-    }
-
-    /// Hands on what was written up to now. Containers may go on writing: that is not waited for.
-    fn finish(&mut self) -> StreamEnds {
-        let mut accounts = self.accounts(|_| true);
-        self.drain_what_is_there();
-        // Of streams that were not known or had something in flight.
-        let more = self.accounts(|_| true);
-        if more.keys().any(|id| !accounts.contains_key(id)) {
-            self.drain_what_is_there();
-        }
-        for (id, written) in more {
-            accounts.entry(id).or_insert(written);
-        }
-        self.state.use_early_names();
-        self.state.ask_for_backlogs(true);
-        self.await_last_answers();
-        // What a preempted program had not yet put into its ring.
-        let begun = Instant::now();
-        while self.state.streams.values().any(|captured| captured.stream.has_hole()) && begun.elapsed() < LAST_LOOKS {
-            std::thread::sleep(DRAIN_INTERVAL);
-            self.drain_what_is_there();
-        }
-        self.state.succeed(true);
-        self.fill_the_last(&accounts);
-        let mut ends = StreamEnds::new();
-        let ended = std::mem::take(&mut self.state.ended);
-        for (id, mut captured) in std::mem::take(&mut self.state.streams).into_iter().chain(ended) {
-            if captured.is_refused() {
-                continue;
-            }
-            if let Some(left) = self.state.leave_to_next_run(&mut captured) {
-                ends.extend([left]);
-                continue;
-            }
-            let written = accounts.get(&id).copied().unwrap_or(captured.stream.delivered);
-            self.state.hand_on_the_rest(&mut captured, written);
-            ends.extend(captured.end());
-        }
-        self.state.hand_over();
-        if self.state.left_bytes > 0 {
-            tracing::info!(
-                "{} bytes of container output are left to the next run, in log files",
-                self.state.left_bytes
-            );
-        }
-        ends
-    }
-
-    /// What is missing at the ends of streams is looked for in their log files, for a while.
-    fn fill_the_last(&mut self, accounts: &HashMap<u32, u64>) {
-        let State { streams, lines, .. } = &mut self.state;
-        for (id, captured) in streams.iter_mut().filter(|(_, captured)| captured.stream.is_named()) {
-            if let Some(written) = accounts.get(id) {
-                let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
-                captured.stream.settle(*written, realtime_ns(), &mut out);
-            }
-        }
-        let begun = Instant::now();
-        while self.state.is_filling() && begun.elapsed() < ALL_ANSWERS {
-            self.state.ask_for_fills();
-            if let Some(answer) = self.answers.next(super::fill::FIRST_PAUSE) {
-                self.state.on_answer(answer);
-            }
-        }
-    }
-
-    /// Bytes written to each stream, of those of which nothing is in flight.
-    fn accounts(&self, wanted: impl Fn(&Captured) -> bool) -> HashMap<u32, u64> {
-        let settled = |captured: &Captured| match account_of(&self.capture, &captured.key)? {
-            (written, true) => Some(written),
-            _ => None,
-        };
-        let wanted = self.state.streams.iter().filter(|(_, captured)| wanted(captured));
-        wanted.filter_map(|(id, captured)| Some((*id, settled(captured)?))).collect()
-    }
-
-    /// Streams that nobody has named yet: every question is answered, but a slow disk must not hold up the stop.
-    fn await_last_answers(&mut self) {
-        let begun = Instant::now();
-        while self.state.has_unnamed() && begun.elapsed() < ALL_ANSWERS {
-            let Some(answer) = self.answers.next(LAST_ANSWERS) else { return };
-            self.state.on_answer(answer);
         }
     }
 }

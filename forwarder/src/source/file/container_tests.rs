@@ -22,6 +22,7 @@ fn lines(max_line: usize, join: Option<Arc<JoinOptions>>) -> ContainerLines {
         include: Vec::new(),
         exclude: Vec::new(),
         format: Format::Cri,
+        gzip: false,
         read_from: ReadFrom::Beginning,
         ignore_older: None,
         name: None,

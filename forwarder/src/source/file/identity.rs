@@ -87,6 +87,8 @@ pub(super) fn mark(id: FileId, born_ns: i64, fingerprint: Fingerprint, path: &st
         hash: fingerprint.hash,
         start,
         path: path.to_owned(),
+        content: None,
+        gzip: None,
         seen_s: crate::source::clock::realtime_ns() / 1_000_000_000,
     }
 }

@@ -4,20 +4,27 @@
 //! position that a destination has acknowledged; what others have is left out by the ring. A file that is gone is
 //! forgotten once every destination has it all; what cannot be settled so (a destination that lost a part) is
 //! forgotten when a start does not find the file for [`KEEP_DAYS`], or when [`MOST_GONE`] newer ones are gone.
+//!
+//! A file may come back compressed, as another one by all its numbers. Files of which the content is known are
+//! [`Candidate`]s for that: those that earlier runs knew and that were not found, and those that are gone, which are kept
+//! for [`KEEP_CONTENT`] although they are settled. Each is given away once.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::follow::Followed;
-use super::identity::{FileId, is_marked, mark};
+use super::identity::{FileId, Fingerprint, is_marked, mark};
 use super::position::{self, Restart};
 use crate::source::clock::realtime_ns;
-use crate::state::{FileMark, StateDir};
+use crate::state::{ContentMark, FileMark, StateDir};
 
 /// How long a file that is not there is remembered: its file system may just not be mounted.
 const KEEP_DAYS: i64 = 7;
 /// Files that are gone and not settled.
 const MOST_GONE: usize = 4096;
+/// How long a file that is gone may come back compressed.
+const KEEP_CONTENT: Duration = Duration::from_secs(600);
 
 /// A known file, and where reading it starts.
 pub(super) struct Known {
@@ -26,21 +33,48 @@ pub(super) struct Known {
     pub(super) restart: Restart,
 }
 
+/// What a compressed file may be.
+pub(super) struct Candidate {
+    pub(super) key: String,
+    /// What it was called.
+    pub(super) path: PathBuf,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) content: ContentMark,
+    /// Where it is read on.
+    pub(super) restart: Restart,
+    /// Offset at which reading began.
+    pub(super) start: u64,
+    /// It is read at the moment, and has a name.
+    pub(super) is_open: bool,
+    pub(super) is_named: bool,
+}
+
+struct Gone {
+    key: String,
+    /// That of its end.
+    position: u64,
+    since: Instant,
+    /// With the name that it lost last, where it may come back compressed.
+    mark: Option<(FileMark, PathBuf)>,
+}
+
 pub(super) struct KnownFiles {
     state: Option<StateDir>,
     /// Destinations that keep checkpoints.
     destinations: Vec<String>,
     /// Marks of earlier runs that no file was found for.
     unmatched: HashMap<FileId, Vec<(String, FileMark)>>,
-    /// Keys of files that are gone, each with the position at its end.
-    gone: VecDeque<(String, u64)>,
+    /// Such as would be among them, if another file had not their numbers now.
+    replaced: Vec<(String, FileMark)>,
+    gone: VecDeque<Gone>,
     /// Distinguishes keys that are made at the same time.
     last_key_ns: i64,
 }
 
 impl KnownFiles {
     pub(super) fn new(state: Option<StateDir>, destinations: Vec<String>) -> Self {
-        let mut known = Self { state, destinations, unmatched: HashMap::new(), gone: VecDeque::new(), last_key_ns: 0 };
+        let (unmatched, replaced, gone) = Default::default();
+        let mut known = Self { state, destinations, unmatched, replaced, gone, last_key_ns: 0 };
         let oldest = realtime_ns() / 1_000_000_000 - KEEP_DAYS * 24 * 3600;
         let state = known.state.clone();
         for (key, mark) in state.iter().flat_map(StateDir::file_marks) {
@@ -55,13 +89,17 @@ impl KnownFiles {
     }
 
     /// What is known of the file with these numbers, which is `length` long and starts with `start`. What was known of
-    /// another file with the same numbers is forgotten.
-    pub(super) fn find(&mut self, id: FileId, born_ns: i64, length: u64, start: &[u8]) -> Option<Known> {
+    /// another file with the same numbers is forgotten, unless that may come back compressed.
+    pub(super) fn find(&mut self, id: FileId, born_ns: i64, length: u64, start: &[u8], is_gzip: bool) -> Option<Known> {
         let mut found = None;
         for (key, mark) in self.unmatched.remove(&id)? {
             let restart = self.restart(&key, &mark);
-            if found.is_none() && is_marked(&mark, id, born_ns, start) && restart.offset <= length {
+            let seen = mark.gzip.map_or(restart.offset, |gzip| gzip.read);
+            let is_same = is_marked(&mark, id, born_ns, start) && mark.gzip.is_some() == is_gzip && seen <= length;
+            if found.is_none() && is_same {
                 found = Some(Known { key, mark, restart });
+            } else if mark.content.is_some() {
+                self.replaced.push((key, mark));
             } else {
                 self.forget(&key);
             }
@@ -100,35 +138,77 @@ impl KnownFiles {
 
     /// To be called before anything of the file is put: else nobody could know that it was.
     pub(super) fn save(&self, file: &Followed) {
-        if let Some(state) = &self.state {
-            let mark = mark(file.id, file.born_ns, file.fingerprint, &file.path, file.start);
+        if let Some(state) = &self.state
+            && let Some(mark) = mark_of(file)
+        {
             state.set_file_mark(&file.key, mark);
         }
     }
 
-    /// The file ended at `offset` and will not be read again.
-    pub(super) fn add_gone(&mut self, key: String, offset: u64) {
-        if self.state.is_none() {
+    /// To be called when more of the file was read.
+    pub(super) fn save_content(&self, file: &Followed) {
+        if let (Some(state), Some(content)) = (&self.state, file.sums) {
+            state.set_file_content(&file.key, content);
+        }
+    }
+
+    /// The file as it was ends where it was read to, and will not be read again.
+    pub(super) fn add_gone(&mut self, file: &Followed) {
+        let mark = mark_of(file).filter(|mark| mark.content.is_some());
+        if self.state.is_none() && mark.is_none() {
             return;
         }
-        self.gone.push_back((key, position::pack(offset, None)));
+        let left = file.names.first().or(file.left.as_ref()).unwrap_or(&file.path).clone();
+        let (key, position) = (file.key.clone(), position::pack(file.offset(), None));
+        self.gone.push_back(Gone { key, position, since: Instant::now(), mark: mark.map(|mark| (mark, left)) });
         if self.gone.len() > MOST_GONE
-            && let Some((oldest, _)) = self.gone.pop_front()
+            && let Some(oldest) = self.gone.pop_front()
         {
-            self.forget(&oldest);
+            self.forget(&oldest.key);
         }
+    }
+
+    /// Files that are not read at the moment, whose content may be in a compressed file that has a name for which
+    /// `is_beside` holds.
+    pub(super) fn candidates(&self, is_beside: impl Fn(&Path) -> bool) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (key, mark) in self.unmatched.values().flatten().chain(&self.replaced) {
+            if is_beside(&mark.path) {
+                candidates.extend(candidate(key, mark, self.restart(key, mark)));
+            }
+        }
+        for Gone { key, position, mark, .. } in &self.gone {
+            if let Some((mark, left)) = mark
+                && (is_beside(&mark.path) || is_beside(left))
+            {
+                // What it gave is on its way.
+                candidates.extend(candidate(key, mark, position::unpack(*position)));
+            }
+        }
+        candidates
+    }
+
+    /// What was known as `key` is another file now.
+    pub(super) fn take(&mut self, key: &str) {
+        self.gone.retain(|gone| gone.key != key);
+        self.replaced.retain(|(known, _)| known != key);
+        self.unmatched.retain(|_, marks| {
+            marks.retain(|(known, _)| known != key);
+            !marks.is_empty()
+        });
     }
 
     /// Forgets files that are gone and whose records have all arrived.
     pub(super) fn settle(&mut self) {
-        let Some(state) = &self.state else { return };
         let mut gone = std::mem::take(&mut self.gone);
-        gone.retain(|(key, end)| {
-            let settled = state.acknowledged(key, &self.destinations).iter().all(|position| position >= end);
-            if settled {
-                state.forget_file(key);
+        gone.retain(|Gone { key, position: end, since, mark }| {
+            let acknowledged = self.state.as_ref().map(|state| state.acknowledged(key, &self.destinations));
+            let is_sent = acknowledged.is_none_or(|all| all.iter().all(|position| position >= end));
+            let is_settled = is_sent && (mark.is_none() || since.elapsed() >= KEEP_CONTENT);
+            if is_settled {
+                self.forget(key);
             }
-            !settled
+            !is_settled
         });
         self.gone = gone;
     }
@@ -142,4 +222,20 @@ impl KnownFiles {
             state.forget_file(key);
         }
     }
+}
+
+/// By which a later run knows the file again; `None` while this one does not know what it is.
+fn mark_of(file: &Followed) -> Option<FileMark> {
+    let gzip = match &file.archive {
+        Some(archive) => Some(archive.mark()?),
+        None => None,
+    };
+    let mark = mark(file.id, file.born_ns, file.fingerprint, &file.path, file.start);
+    Some(FileMark { content: file.sums.filter(|content| !content.is_empty()), gzip, ..mark })
+}
+
+fn candidate(key: &str, mark: &FileMark, restart: Restart) -> Option<Candidate> {
+    let content = mark.content.filter(|content| !content.is_empty())?;
+    let (key, path, fingerprint) = (key.to_owned(), mark.path.clone(), Fingerprint::of_mark(mark));
+    Some(Candidate { key, path, fingerprint, content, restart, start: mark.start, is_open: false, is_named: false })
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!  inotify ──► watch ──► tree (folders, names) ──► reader (turns) ──► follow (one file)
 //!                                                    │                  ├── lines: text
-//!                                                    │                  └── container: CRI, Docker; joins parts
+//!                                                    │                  ├── container: CRI, Docker; joins parts
+//!                                                    │                  └── archive: gzip, and whose content it is
 //!                                                    └── known ◄──► state: which file it is, how far it was sent
 //! ```
 //!
@@ -16,8 +17,10 @@
 //! at for [`reader::NAMELESS_FOR`] more, and closed. What is promised is in docs/files.md.
 
 mod container;
+mod content;
 mod follow;
 pub mod glob;
+mod gzip;
 mod identity;
 mod join;
 mod known;

@@ -31,6 +31,17 @@ pub(super) fn container(path: &Path) -> Option<ContainerLog> {
     }
 }
 
+/// Whether the compressed file `packed` may be what `plain` was, by its name: it lies beside it, and both begin with the
+/// same word, as `app.log` and `app.log.1.gz` or `app-20260101.log.gz`.
+pub(super) fn is_beside(packed: &Path, plain: &Path) -> bool {
+    let word = |path: &Path| -> Option<String> {
+        let name = path.file_name()?.to_string_lossy();
+        let word = name.trim_start_matches(['.', '-']).split(['.', '-']).next().unwrap_or_default();
+        Some(word.to_owned())
+    };
+    packed.parent() == plain.parent() && word(packed) == word(plain)
+}
+
 fn of_pod(file: &str, container: &str, pod: &str) -> Option<ContainerLog> {
     let [namespace, pod, _uid] = split(pod)?;
     let (restarts, _rotated) = file.split_once(".log")?;
@@ -95,6 +106,24 @@ mod tests {
             "/var/log/pods/a_b_c/0.log",
         ] {
             assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_compressed() {
+        let beside = |packed: &str, plain: &str| is_beside(Path::new(packed), Path::new(plain));
+        for (packed, plain) in [
+            ("/l/app.log.1.gz", "/l/app.log"),
+            ("/l/app.log.2.gz", "/l/app.log.1"),
+            ("/l/app-20260101.log.gz", "/l/app-20260101.log"),
+            ("/l/0.log.20260101-120000.gz", "/l/0.log"),
+            ("/l/messages", "/l/messages"),
+            ("/l/.gz", "/l/.gz"),
+        ] {
+            assert!(beside(packed, plain), "{packed} {plain}");
+        }
+        for (packed, plain) in [("/l/app.log.1.gz", "/m/app.log"), ("/l/app.log.1.gz", "/l/web.log"), ("/", "/l/a")] {
+            assert!(!beside(packed, plain), "{packed} {plain}");
         }
     }
 }

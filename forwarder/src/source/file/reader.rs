@@ -1,5 +1,7 @@
 //! The thread that reads all files, in turns.
 
+mod archives;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::fs::File;
@@ -12,9 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::follow::{Followed, TURN, Turn};
+use super::follow::{Archive, Followed, TURN, Turn};
+use super::gzip::is_gzip;
 use super::identity::{FileId, MOST, born_ns, start_of};
-use super::known::KnownFiles;
+use super::known::{Known, KnownFiles};
 use super::position::Restart;
 use super::selection::{ReadFrom, Selection};
 use super::tree::{Found, Tree, id_of, look};
@@ -26,7 +29,7 @@ use crate::ring::Ring;
 use crate::source::clock::realtime_ns;
 use crate::source::descriptors;
 use crate::source::lines::Lines;
-use crate::state::StateDir;
+use crate::state::{ContentMark, StateDir};
 
 /// Turns between two looks at what has happened.
 const TURNS: usize = 64;
@@ -145,6 +148,11 @@ struct Reader {
     /// Files that could not be read in their turn.
     failed: Vec<u64>,
     next_retry: Option<Instant>,
+    /// Compressed files that have a decoder, and those that wait for one.
+    unpacked: Vec<u64>,
+    packed: VecDeque<u64>,
+    /// That a file is compressed and not read was said.
+    said_gzip: bool,
     buffer: Vec<u8>,
     counters: Arc<FileCounters>,
 }
@@ -167,6 +175,9 @@ impl Reader {
             retry: Vec::new(),
             failed: Vec::new(),
             next_retry: None,
+            unpacked: Vec::new(),
+            packed: VecDeque::new(),
+            said_gzip: false,
             buffer: vec![0; TURN],
             counters,
         })
@@ -207,6 +218,9 @@ impl Reader {
 
     /// One turn of one file.
     fn turn(&mut self, number: u64) {
+        if !self.may_unpack(number) {
+            return;
+        }
         let Some(file) = self.files.get_mut(&number) else { return };
         file.queued = false;
         let now_ns = realtime_ns();
@@ -228,6 +242,8 @@ impl Reader {
         };
         if outcome.grown {
             self.known.save(file);
+        } else if outcome.read > 0 {
+            self.known.save_content(file);
         }
         self.counters.bytes.add(outcome.read as u64);
         self.count_unparsed(number);
@@ -235,7 +251,11 @@ impl Reader {
             Turn::More => self.make_ready(number),
             Turn::AtEnd => self.rest(number, outcome.read > 0),
             Turn::Truncated(lost) => self.begin_anew(number, lost),
+            Turn::Damaged(lost) => self.lose_damaged(number, lost),
+            Turn::Unexamined => self.examine(number),
+            Turn::LeftOut => self.say_left_out(number),
         }
+        self.give_place(number);
         // One that had a long line must not keep memory for all.
         if self.buffer.len() > TURN {
             self.buffer.truncate(TURN);
@@ -262,7 +282,8 @@ impl Reader {
             if has_read {
                 *since = now;
             }
-            if now.duration_since(*since) >= NAMELESS_FOR {
+            let is_examined = file.archive.as_ref().is_some_and(|archive| archive.is_examined());
+            if now.duration_since(*since) >= NAMELESS_FOR && !is_examined {
                 return self.close(number);
             }
             return self.set_deadline(number, now + NAMELESS_LOOK);
@@ -295,8 +316,9 @@ impl Reader {
             self.deadlines.remove(&(deadline, number));
             let Some(file) = self.files.get_mut(&number) else { continue };
             file.deadline = None;
-            if file.nameless.is_some() {
-                self.make_ready(number);
+            let is_examined = file.archive.as_ref().is_some_and(|archive| archive.is_examined());
+            if file.nameless.is_some() || is_examined {
+                self.wake(number);
             } else if !file.queued
                 && let Err(error) = file.flush(false, &mut self.buffer, realtime_ns(), &mut self.lines)
             {
@@ -331,13 +353,12 @@ impl Reader {
             let place = format!("when {} was truncated", file.path.display());
             self.lines.output.push_loss(file.origin(), Lost::Bytes(lost), &place, now_ns, now_ns);
         }
-        let offset = file.offset();
-        let old = std::mem::take(&mut file.key);
+        self.known.add_gone(file);
         file.begin_anew(key);
-        self.known.add_gone(old, offset);
         self.clear_deadline(number);
         self.make_ready(number);
         self.retry_later();
+        self.examine_again();
     }
 
     /// The file has lost its last name long ago and was read to its end.
@@ -348,8 +369,10 @@ impl Reader {
             tracing::debug!("{}: {error}", file.path.display());
         }
         self.by_id.remove(&file.id);
-        self.known.add_gone(std::mem::take(&mut file.key), file.offset());
+        self.known.add_gone(&file);
         self.retry_later();
+        self.give_place(number);
+        self.examine_again();
     }
 
     fn on_change(&mut self, change: Change) {
@@ -410,9 +433,10 @@ impl Reader {
         let Some(number) = self.by_path.remove(path) else { return };
         let Some(file) = self.files.get_mut(&number) else { return };
         file.names.retain(|name| name != path);
+        file.left = Some(path.to_owned());
         if !file.is_named() && file.nameless.is_none() {
             file.nameless = Some(Instant::now());
-            self.make_ready(number);
+            self.wake(number);
         }
     }
 
@@ -423,6 +447,7 @@ impl Reader {
             self.by_path.insert(path.to_owned(), number);
             if let Some(file) = self.files.get_mut(&number) {
                 file.names.push(path.to_owned());
+                file.on_renamed();
                 file.nameless = None;
             }
             self.clear_deadline(number);
@@ -532,21 +557,34 @@ impl Reader {
         let id = id_of(&metadata);
         let mut start = [0; MOST];
         let start = start_of(&file, &mut start)?;
-        let known = self.known.find(id, born_ns(&file), metadata.size(), start);
+        let is_gzip = is_gzip(start) == Some(true);
+        let known = self.known.find(id, born_ns(&file), metadata.size(), start, is_gzip);
         let path = was.unwrap_or(&found.path).to_owned();
         let begin = |offset| Restart { offset, from: offset };
-        let (key, restart, begun) = match known {
-            Some(known) => (known.key, known.restart, known.mark.start),
+        let (key, restart, begun, sums, archive) = match known {
+            Some(Known { key, restart, mark }) => {
+                let archive = mark.gzip.filter(|_| found.selection.gzip).map(|gzip| Archive::known(gzip, restart));
+                (key, restart, mark.start, mark.content, archive)
+            }
             None => {
                 let is_old = found.selection.ignore_older.is_some_and(|limit| is_older(&metadata, limit));
                 let at_end = at_start && (is_old || found.selection.read_from == ReadFrom::End);
-                let restart = begin(if at_end { metadata.size() } else { 0 });
-                (self.known.new_key(id), restart, restart.offset)
+                let archive = found.selection.gzip.then(|| Archive::unknown(at_end));
+                let restart = begin(if at_end && !is_gzip { metadata.size() } else { 0 });
+                (self.known.new_key(id), restart, restart.offset, None, archive)
             }
         };
+        let archive = is_gzip.then(|| archive.unwrap_or_else(Archive::left_out));
         let selection = Rc::clone(&found.selection);
-        let mut followed = Followed::new(file, id, key, path, selection, start, restart)?;
+        let mut followed = Followed::new(file, id, key, path, selection, start, restart);
+        if archive.is_none() && restart.from < restart.offset {
+            followed.go_to_line()?;
+        }
+        followed.archive = archive.map(Box::new);
         followed.start = begun;
+        if found.selection.gzip && !is_gzip {
+            followed.sums = sums.or(Some(ContentMark::new(restart.from)));
+        }
         followed.names = vec![found.path.clone()];
         if !start.is_empty() {
             self.known.save(&followed);
@@ -560,6 +598,9 @@ impl Reader {
         self.by_path.insert(found.path.clone(), number);
         self.follow_link(number, found);
         self.make_ready(number);
+        if is_gzip && !found.selection.gzip {
+            self.say_left_out(number);
+        }
         Ok(())
     }
 

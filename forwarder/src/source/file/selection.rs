@@ -33,6 +33,8 @@ pub struct Selection {
     pub include: Vec<Glob>,
     pub exclude: Vec<Glob>,
     pub format: Format,
+    /// Whether what is compressed is read.
+    pub gzip: bool,
     pub read_from: ReadFrom,
     /// A file that has not been written to for so long is left alone until it is.
     pub ignore_older: Option<Duration>,

@@ -42,6 +42,7 @@ impl Folders {
             include: folders.iter().flat_map(globs).collect(),
             exclude: Vec::new(),
             format: Format::Text,
+            gzip: false,
             read_from: ReadFrom::Beginning,
             ignore_older: None,
             name: None,
