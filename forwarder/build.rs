@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
+    // Where nothing is said, every file of the package would count, its tests too.
+    println!("cargo::rerun-if-changed=build.rs");
     if env::var_os("CARGO_FEATURE_EBPF").is_none() {
         return;
     }

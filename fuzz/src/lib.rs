@@ -1,5 +1,8 @@
 //! What all targets ask of a parser: that nothing panics, and that what it gives can be used.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::tz::TimeZone;
 use ringward::parse::line::{LineKind, LineParser};
 use ringward::record::bytes;
@@ -36,4 +39,36 @@ fn said(parser: &mut LineParser, kind: LineKind, line: &[u8]) -> Option<Said> {
 pub fn assert_json(value: &[u8]) {
     serde_json::from_slice::<serde::de::IgnoredAny>(value)
         .unwrap_or_else(|error| panic!("{} is no JSON: {error}", String::from_utf8_lossy(value)));
+}
+
+/// Changes bytes of what was good: of each three bytes, two say which one, and the third what it becomes.
+pub fn change(good: &mut [u8], changes: &[u8]) {
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % good.len();
+        good[at] = change[2];
+    }
+}
+
+/// An empty folder in memory, which goes with this.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    #[expect(clippy::new_without_default, reason = "it makes something")]
+    pub fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/dev/shm/ringward-fuzz-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a folder in /dev/shm");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -44,7 +44,7 @@ enum Subcommands {
     Vm(vm::Options),
     /// Measure, each figure beside its bar: `bench e2e`
     Bench(bench::Options),
-    /// Run the parsers' fuzz targets, each for some seconds: `fuzz logfmt --seconds 60`
+    /// Run the fuzz targets, each for some seconds: `fuzz logfmt --seconds 60`
     Fuzz(fuzz::Options),
     /// Build a static program and the image for containers: deploy/
     Image,

@@ -24,7 +24,12 @@ pub const FLUENT_BIT_SHA512: &str = concat!(
     "d33d8aebcb2c8f946f1cb02dd964e7bfc406206ee059e2663de22f91c8344615"
 );
 
-/// What it takes to build Filebeat.
+/// The OpenTelemetry collector, its builder and its parts; of what follows, the Go module proxy lacks some.
+pub const OTELCOL: &str = "0.160.0";
+/// What of it has another number.
+pub const OTELCOL_CONFMAP: &str = "1.66.0";
+
+/// What it takes to build Filebeat. One that is newer than 1.20 fetches by itself what a module asks for.
 pub const GO: &str = "1.22.12";
 
 /// The kernel series that the VM boots, oldest first.

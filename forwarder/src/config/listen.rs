@@ -1,6 +1,7 @@
 //! `listen`: raw → resolved.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::endpoint::ListenEndpoint;
 use super::error::Place;
@@ -76,7 +77,8 @@ impl Check<'_> {
         }
         let name = match &raw.name {
             Some(name) => name.value.0.clone(),
-            None if parse == ParseChoice::TalosSyslog => "syslogd".to_owned(),
+            // As Talos calls it.
+            None if parse == ParseChoice::TalosSyslog || is_dev_log(&endpoint.value, parse) => "syslogd".to_owned(),
             None => usual_name(&endpoint.value),
         };
         if parse == ParseChoice::JournalExport && !endpoint.value.has_lines() {
@@ -126,6 +128,12 @@ impl Check<'_> {
             self.add(mode, what, "with unix or unix-stream");
         }
     }
+}
+
+/// Whether this is where programs of this machine send syslog.
+fn is_dev_log(endpoint: &ListenEndpoint, parse: ParseChoice) -> bool {
+    let is_there = matches!(endpoint, ListenEndpoint::Unix(path) if path == Path::new("/dev/log"));
+    is_there && parse == ParseChoice::Syslog
 }
 
 /// A listener's name where none is given.

@@ -359,7 +359,7 @@ document! {
         endpoint: ListenEndpoint => "required",
 
         /// `talos-service` of what does not say it, and the name in the log. Unique.
-        name: Name => "the endpoint; of a program, its name; of standard input, `stdin`; with `talos_syslog`, `syslogd`",
+        name: Name => "the endpoint; of a program, its name; of standard input, `stdin`; at `/dev/log` and with `talos_syslog`, `syslogd`",
 
         /// What a line is taken for. `auto`: a line that is a whole JSON object is passed on as it is, sorted and
         /// compact, its `msg`, `talos-time`, `talos-level` and `talos-service` untouched, and what it lacks of these is

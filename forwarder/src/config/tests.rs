@@ -176,12 +176,16 @@ fn listeners_resolve() {
     assert_eq!((tcp.parse, tcp.max_line, tcp.max_connections), (ParseChoice::Talos, 64 << 10, 5));
     assert_eq!((udp.parse, udp.max_line, udp.receive_buffer), (ParseChoice::Auto, 256 << 10, 1 << 20));
 
-    let text = "listen:\n- endpoint: unix:///dev/log\n- {endpoint: 'unix:///x', parse: talos_syslog, mode: 0600}\n\
+    let text = "listen:\n- endpoint: unix:///y\n- {endpoint: 'unix:///x', parse: talos_syslog, mode: 0600}\n\
                 - {endpoint: 'udp://h:514', parse: syslog}\n";
     let config = with_flags(text, Overrides::default()).unwrap();
     let found: Vec<_> = config.listen.iter().map(|listen| (listen.name.as_str(), listen.parse, listen.mode)).collect();
     let (syslog, talos) = (ParseChoice::Syslog, ParseChoice::TalosSyslog);
-    assert_eq!(found, [("unix:///dev/log", syslog, 0o666), ("syslogd", talos, 0o600), ("udp://h:514", syslog, 0o666)]);
+    assert_eq!(found, [("unix:///y", syslog, 0o666), ("syslogd", talos, 0o600), ("udp://h:514", syslog, 0o666)]);
+    let name = |text| with_flags(text, Overrides::default()).unwrap().listen[0].name.clone();
+    assert_eq!(name("listen: [{endpoint: 'unix:///dev/log'}]"), "syslogd");
+    assert_eq!(name("listen: [{endpoint: 'unix:///dev/log', name: a}]"), "a");
+    assert_eq!(name("listen: [{endpoint: 'unix:///dev/log', parse: auto}]"), "unix:///dev/log");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bench;
 mod documented;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod otelcol;
 mod programs;
 mod real_receivers;
 mod receiver;

@@ -20,15 +20,17 @@ const RSYSLOG: usize = 128 << 10;
 const SYSLOG_NG: usize = 64 << 10;
 
 /// A receiver that writes an object a line to the file `out` in its folder.
-struct Running {
+pub struct Running {
     child: Child,
     folder: tempfile::TempDir,
+    /// Of a line.
+    records: fn(&Value) -> Vec<Value>,
 }
 
 impl Running {
     /// Starts a program with the configuration, whose place follows `arguments`; its standard output goes to `out`,
     /// whatever else it says to the file `log`.
-    fn start(program: &Path, arguments: &[&str], configuration: &str, folder: tempfile::TempDir) -> Self {
+    pub fn start(program: &Path, arguments: &[&str], configuration: &str, folder: tempfile::TempDir) -> Self {
         let mut command = Command::new(program);
         command.args(arguments);
         Self::run(command, configuration, folder)
@@ -44,21 +46,28 @@ impl Running {
             .stdout(File::create(folder.path().join("out")).unwrap())
             .stderr(File::create(folder.path().join("log")).unwrap());
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, folder }
+        Self { child, folder, records: |line| vec![line.clone()] }
     }
 
-    /// The lines that it wrote so far, of those that have ended.
+    /// For one that writes several records a line.
+    pub fn with_records(mut self, records: fn(&Value) -> Vec<Value>) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// What it wrote so far, of lines that have ended.
     fn written(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |at| &text[..at]);
         whole
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
+            .flat_map(|line: Value| (self.records)(&line))
             .collect()
     }
 
     /// Sends it all records, the next batch when it has written the last one; what it wrote, and what was sent.
-    fn take(&self, endpoint: &str, limit: usize) -> (Vec<Value>, Vec<Value>) {
+    pub fn take(&self, endpoint: &str, limit: usize) -> (Vec<Value>, Vec<Value>) {
         let config = DestinationConfig { max_record_bytes: Some(limit), ..destination("a", endpoint) };
         let newline = !matches!(config.endpoint, Endpoint::Udp { .. });
         let bench = Bench::start(IoMode::Epoll, AMPLE, vec![config]);
@@ -82,7 +91,7 @@ impl Drop for Running {
 }
 
 /// A peer that `cargo xtask setup` has made; nothing where the registry does not have it.
-fn peer(name: &str) -> Option<PathBuf> {
+pub fn peer(name: &str) -> Option<PathBuf> {
     let folder = target().join("peers").join(name);
     let program = folder.join("usr/sbin").join(name);
     if program.is_file() {
@@ -96,20 +105,20 @@ fn peer(name: &str) -> Option<PathBuf> {
 }
 
 /// A port that was free a moment ago.
-fn free_tcp() -> u16 {
+pub fn free_tcp() -> u16 {
     listen().0.local_addr().unwrap().port()
 }
 
-fn free_udp() -> u16 {
+pub fn free_udp() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn accepts(port: u16) -> bool {
+pub fn accepts(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 #[track_caller]
-fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
+pub fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
     pairs.iter().fold(text.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from}");
         text.replace(from, to)
@@ -211,7 +220,7 @@ fn filebeat() {
     assert_same(&written, &expected);
 }
 
-fn object(record: Value) -> Map<String, Value> {
+pub fn object(record: Value) -> Map<String, Value> {
     match record {
         Value::Object(members) => members,
         other => panic!("{other}"),

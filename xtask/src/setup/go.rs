@@ -1,5 +1,8 @@
 //! Programs in Go, which Ringward is tested and measured beside: they come by the Go module proxy, checked against Go's
 //! checksum database.
+//!
+//! Where the proxy does not have one, `peers/NAME/refused` in the target folder says what it answered, and its tests say
+//! so instead of failing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::peers::folder;
 use crate::command::{find, output};
 use crate::{pins, ui};
 
@@ -17,6 +21,34 @@ const REFUSALS: [&str; 6] =
 /// Whether an error says that the proxy does not have a module: then no setup can help.
 pub fn is_refusal(why: &str) -> bool {
     REFUSALS.iter().any(|refusal| why.contains(refusal))
+}
+
+/// Makes the peer `name` by `build_into`, which is given where its program shall lie, if it is not there.
+pub fn build_peer(name: &str, shown: &str, build_into: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = folder(name)?;
+    let (programs, refused) = (folder.join("usr/sbin"), folder.join("refused"));
+    let program = programs.join(name);
+    if program.is_file() {
+        ui::have(shown);
+        return Ok(());
+    }
+    std::fs::create_dir_all(&programs).with_context(|| format!("cannot make {}", programs.display()))?;
+    let _ = std::fs::remove_file(&refused);
+    ui::doing(&format!("building {shown}, which takes some minutes"));
+    // What was not finished is not taken for it.
+    let building = program.with_extension("new");
+    let built =
+        build_into(&building).and_then(|()| std::fs::rename(&building, &program).context("cannot put it in its place"));
+    match built {
+        Ok(()) => ui::done(shown),
+        Err(error) if is_refusal(&format!("{error:#}")) => {
+            std::fs::write(&refused, format!("the Go module proxy does not have it: {error:#}\n"))?;
+            ui::warn(&format!("the Go module proxy does not have {shown}: the tests go on without it"));
+        }
+        // Its own tests fail; all others have nothing to do with it.
+        Err(error) => ui::warn(&format!("{shown} can't be built: {error:#}")),
+    }
+    Ok(())
 }
 
 /// The `go` of this machine.

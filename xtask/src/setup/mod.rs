@@ -9,6 +9,7 @@ mod fluent_bit;
 mod go;
 pub mod kernels;
 pub mod linuxkit;
+mod otelcol;
 mod peers;
 mod toolchain;
 
@@ -24,15 +25,15 @@ pub struct Options {
     /// What the build needs: rust-src, bpf-linker, a C linker (the default)
     #[arg(long)]
     run: bool,
-    /// What the tests need too: containerd, runc, Docker, Podman, Filebeat, Fluent Bit, LinuxKit's
-    /// programs, qemu, kernels
+    /// What the tests need too: containerd, runc, Docker, Podman, Filebeat, Fluent Bit, an
+    /// OpenTelemetry collector, LinuxKit's programs, qemu, kernels
     #[arg(long)]
     test: bool,
     /// What the VM needs: qemu, cpio, busybox, runc, Debian's kernels
     #[arg(long)]
     vm: bool,
-    /// What the benches need too: runc, valgrind, and rsyslog, syslog-ng, Filebeat and Fluent Bit to
-    /// compare with
+    /// What the benches need too: runc, valgrind, and rsyslog, syslog-ng, Filebeat, Fluent Bit and an
+    /// OpenTelemetry collector to compare with
     #[arg(long)]
     bench: bool,
 }
@@ -66,6 +67,7 @@ pub fn test_tools() -> Result<()> {
     linuxkit::programs()?;
     filebeat::build()?;
     fluent_bit::build()?;
+    otelcol::build()?;
     peers::fetch()?;
     kernels::fetch_all()
 }
@@ -83,6 +85,7 @@ pub fn bench_tools() -> Result<()> {
     apt::install("the benches", &[&pins::BENCH_PACKAGES[..], &pins::PEER_PACKAGES].concat())?;
     filebeat::build()?;
     fluent_bit::build()?;
+    otelcol::build()?;
     peers::fetch()
 }
 

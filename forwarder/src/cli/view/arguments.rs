@@ -78,9 +78,9 @@ pub struct Logs {
     #[arg(value_name = "ORIGIN")]
     pub origin: Option<String>,
 
-    /// Begin with the N newest of the records that are there
-    #[arg(long, value_name = "N")]
-    pub tail: Option<u64>,
+    /// Begin with the N newest of the records that are there; -1 is all, as without it
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = Tail::parse)]
+    pub tail: Option<Tail>,
 
     /// Only containers of Kubernetes, each line with its time and stream, as the kubelet's log files have them
     #[arg(short, long)]
@@ -138,6 +138,20 @@ pub struct Containers {
     pub daemon: Daemon,
 }
 
+/// How many of the newest; `None` is all, which `talosctl` has as -1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail(pub Option<u64>);
+
+impl Tail {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(-1_i64) => Ok(Self(None)),
+            Ok(count) if count >= 0 => Ok(Self(Some(count.unsigned_abs()))),
+            _ => Err("this is no number of records; accepted: 0 and more, or -1 for all".to_owned()),
+        }
+    }
+}
+
 /// A point in time, or how long ago it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
@@ -191,6 +205,24 @@ mod tests {
             let words = example.split('|').next().unwrap_or_default().split_whitespace();
             let parsed = Arguments::try_parse_from(words);
             assert!(parsed.is_ok(), "{example}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_of_the_newest_as_talosctl_takes() {
+        let tail = |arguments: &[&str]| {
+            let words = [&["ringward", "logs", "etcd"], arguments].concat();
+            Arguments::try_parse_from(words).map(|parsed| format!("{parsed:?}")).map_err(|error| error.to_string())
+        };
+        for (given, expected) in
+            [("--tail=-1", "Tail(None)"), ("--tail=0", "Tail(Some(0))"), ("--tail=7", "Tail(Some(7))")]
+        {
+            assert!(tail(&[given]).unwrap().contains(expected), "{given}");
+        }
+        assert_eq!(tail(&["--tail", "-1"]), tail(&["--tail=-1"]));
+        for wrong in ["-2", "", "x", "1.5", "99999999999999999999"] {
+            let said = tail(&["--tail", wrong]).unwrap_err();
+            assert!(said.contains("accepted: 0 and more, or -1 for all"), "{wrong}: {said}");
         }
     }
 

@@ -34,6 +34,7 @@ pub fn logs(logs: Logs) -> Ended {
     let Logs { origin, tail, kubernetes, shown } = logs;
     let style = style(origin.is_none(), kubernetes);
     let whose = if kubernetes { Whose::Pods } else { Whose::All };
+    let tail = tail.and_then(|tail| tail.0);
     show(shown, style, Request { whose, origin, tail, ..Request::default() })
 }
 
