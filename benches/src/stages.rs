@@ -34,6 +34,7 @@ pub fn all() -> Vec<Stage> {
     for cursors in [1, 4, 16] {
         stages.push(ring(cursors));
     }
+    stages.extend([("alone", false), ("beside a black hole", true)].map(|(name, hole)| deliver(name, hole)));
     for variant in Variant::available() {
         for (name, line) in [("plain", plain()), ("escaped30", escaped(LINE)), ("cyrillic", text(CYRILLIC, LINE))] {
             stages.push(escape(variant, name, line));
@@ -104,6 +105,33 @@ fn ring(cursors: usize) -> Stage {
                 reader.acknowledge(&taken, taken.batch.record_count());
             }
         }
+    })
+}
+
+/// A batch through a full ring to a destination that keeps up, and encoded for it; beside one that takes nothing and loses
+/// what the ring lets go, if there is a `hole`.
+fn deliver(name: &str, hole: bool) -> Stage {
+    let batch = batch(&plain(), Flags::NONE, &[]);
+    let bytes = batch.byte_len();
+    let ring = Ring::new(RingLimits { bytes: 4 << 20, records: u64::MAX }, 1);
+    let mut reader = ring.reader(ReaderOptions::new("keeps up"));
+    let stalled = hole.then(|| ring.reader(ReaderOptions::new("black hole")));
+    let mut encoder = encoder();
+    let (mut out, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..(4 << 20) / bytes {
+        ring.append(batch.clone());
+        let taken = reader.try_next().expect("it has just been appended");
+        reader.acknowledge(&taken, taken.batch.record_count());
+    }
+    stage(format!("deliver {name}"), bytes, move || {
+        ring.append(black_box(&batch).clone());
+        let taken = reader.try_next().expect("it has just been appended");
+        let records = taken.batch.record_count();
+        out.clear();
+        ends.clear();
+        encoder.encode_batch(&taken.batch, 0..records, &mut out, &mut ends);
+        reader.acknowledge(&taken, records);
+        black_box((&out, &ends, &stalled));
     })
 }
 

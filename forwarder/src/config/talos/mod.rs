@@ -253,10 +253,16 @@ fn of_command_line(url: &str, problems: &mut Found<'_>) -> Option<Located<Destin
             Some(kernel_destination(&given, given.with(name), endpoint))
         }
         Err(what) => {
-            problems.add(&given.place, &given.key, what, Endpoint::URLS);
+            problems.add(&given.place, &given.key, what, accepted(ARGUMENT));
             None
         }
     }
+}
+
+/// What a URL may be, and of the command line, which is not easily changed, how it is left alone.
+fn accepted(key: &str) -> String {
+    let else_ignored = if key == ARGUMENT { "; `talos: {cmdline: false}` ignores it" } else { "" };
+    format!("{}{else_ignored}", Endpoint::URLS)
 }
 
 fn kernel_destination<T>(given: &Located<T>, name: Located<Name>, endpoint: Located<Endpoint>) -> Located<Destination> {
@@ -280,14 +286,14 @@ fn kernel_endpoint(url: &Located<GoUrl>, checks_path: bool, problems: &mut Found
     } else {
         return endpoint(url, problems);
     };
-    problems.add(&url.place, &url.key, what, Endpoint::URLS);
+    problems.add(&url.place, &url.key, what, accepted(&url.key));
     None
 }
 
 /// Scheme, host and port of a URL whose scheme is known; what else it has is ignored, as by Talos.
 fn endpoint(url: &Located<GoUrl>, problems: &mut Found<'_>) -> Option<Located<Endpoint>> {
     let parsed = Endpoint::parse(&url.value.address()).map(|endpoint| url.with(endpoint));
-    parsed.map_err(|error| problems.add(&url.place, &url.key, error.to_string(), Endpoint::URLS)).ok()
+    parsed.map_err(|error| problems.add(&url.place, &url.key, error.to_string(), accepted(&url.key))).ok()
 }
 
 /// Destinations without names of their own, of which Talos allows several with one endpoint.

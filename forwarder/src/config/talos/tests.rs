@@ -206,6 +206,7 @@ fn the_kernels_command_line() {
         let [problem] = found.0.as_slice() else { panic!("{found}") };
         assert!(matches!(&problem.place, Place::File(file) if &**file == "/proc/cmdline"), "{problem}");
         assert!(problem.key == "talos.logging.kernel" && problem.what.contains(why), "{problem}");
+        assert!(problem.accepted.contains("talos: {cmdline: false}"), "{problem}");
     }
 }
 
