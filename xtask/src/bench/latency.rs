@@ -131,7 +131,7 @@ impl Lines {
 }
 
 /// The message of a record and what follows it. Found without parsing: at high rates that would be the bottleneck.
-fn message<'a>(line: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+pub(super) fn message<'a>(line: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let is_there = |at: usize| line.get(at..).is_some_and(|rest| rest.starts_with(MESSAGE));
     if !is_there(*at) {
         *at = memchr::memmem::find(line, MESSAGE)?;

@@ -1,8 +1,8 @@
 //! `cargo xtask bench e2e`: the release binary of this checkout, real containers, real sockets, and each figure beside
 //! its bar.
 //!
-//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`], [`paths`] for what other forwarders do too, and
-//! [`growth`]. Each starts a Ringward of its own, so that none sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
+//! A part is a file: [`latency`], [`idle`], [`memory`], [`throughput`], [`paths`] for what other forwarders do too,
+//! [`growth`] and [`many_files`]. Each starts a Ringward of its own, so that none sees what another left behind. What they share: containers ([`runc`]), receivers ([`receiver`]), the process that is
 //! measured ([`forwarder`], [`process`]), all of these together ([`rig`]), the lines ([`payload`]), and what comes out
 //! ([`outcome`]).
 //!
@@ -17,6 +17,7 @@ mod growth;
 mod idle;
 mod latency;
 mod load;
+mod many_files;
 mod memlogd;
 mod memory;
 mod outcome;
@@ -105,6 +106,7 @@ enum Part {
     Throughput,
     Paths,
     Growth,
+    ManyFiles,
 }
 
 /// `forwarder/tests/harness/machine.rs` has it too.
@@ -203,6 +205,7 @@ impl Part {
             Self::Throughput => throughput::measure,
             Self::Paths => paths::measure,
             Self::Growth => growth::measure,
+            Self::ManyFiles => many_files::measure,
         };
         measure(bench, outcome).with_context(|| format!("{name} could not be measured"))
     }
