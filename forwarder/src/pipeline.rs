@@ -44,8 +44,11 @@ use memlogd::{Memlogd, MemlogdOptions, held_socket};
 use sources::Sources;
 use viewing::Viewing;
 
-/// How often checkpoints are saved.
+/// How often checkpoints are saved. With thousands of files that is much: then less often, so that saving takes at most so
+/// much of a core.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_SAVE_INTERVAL: Duration = Duration::from_secs(10);
+const SAVE_SHARE: u32 = 200;
 /// Bytes of batches that may wait for a spill's disk.
 const QUEUE_BYTES: usize = 16 << 20;
 /// Said when a second signal ends the drain.
@@ -256,12 +259,14 @@ impl Checkpoints {
             // Registered before saving, so that nothing that comes meanwhile is forgotten.
             appended.as_mut().enable();
             advanced.as_mut().enable();
+            let begun = thread_cpu_time();
             self.save();
+            let cost = thread_cpu_time().saturating_sub(begun);
             tokio::select! {
                 () = appended => {}
                 () = advanced => {}
             }
-            tokio::time::sleep(SAVE_INTERVAL).await;
+            tokio::time::sleep((SAVE_SHARE * cost).clamp(SAVE_INTERVAL, LONGEST_SAVE_INTERVAL)).await;
         }
     }
 
@@ -284,6 +289,12 @@ impl Checkpoints {
         }
         self.failing.set(!self.failing.get());
     }
+}
+
+/// CPU time that this thread has taken.
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// What all destinations left, by name.

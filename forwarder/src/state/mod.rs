@@ -8,8 +8,8 @@
 //!  spill/NAME/  see ring/spill
 //! ```
 //!
-//! `state.json` is replaced atomically, at most once a second and when stopping. A damaged one is set aside and
-//! reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
+//! `state.json` is replaced atomically, at most once a second (less often where it is large) and when stopping. A damaged
+//! one is set aside and reported; the worst that follows is that records are sent again. Positions of sources that mean nothing after
 //! a boot (keys that start with `boot:`) are dropped when the boot id is another one.
 
 mod captured;
@@ -239,7 +239,7 @@ impl StateDir {
             }
             content.stored.clone()
         };
-        let text = serde_json::to_vec_pretty(&stored).expect("a map of strings and numbers is JSON");
+        let text = serde_json::to_vec(&stored).expect("a map of strings and numbers is JSON");
         let path = self.0.path.join(STATE_FILE);
         durable::replace(&path, &text).map_err(|source| {
             self.content().changed = true;
