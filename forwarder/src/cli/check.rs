@@ -114,7 +114,14 @@ fn describe_files(files: &FilesConfig, verbose: bool, out: &mut String) -> std::
         let max_line = Bytes(files.max_line as u64);
         let gzip = if files.gzip { "compressed ones too, " } else { "" };
         write!(out, "    format {format}, {gzip}from the {from}, {older}, ")?;
-        writeln!(out, "max_line {max_line}, idle_flush {idle_flush}")?;
+        write!(out, "max_line {max_line}, idle_flush {idle_flush}")?;
+        if let Some(time) = files.deleted_time {
+            write!(out, ", deleted_time {}", Period(time))?;
+        }
+        if let Some(bytes) = files.deleted_bytes {
+            write!(out, ", deleted_bytes {}", Bytes(bytes))?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -285,6 +285,13 @@ document! {
         /// A file that was not read before and has not been written to for so long is read only from where it ends now.
         ignore_older: Period => "none: files of any age",
 
+        /// A file that was deleted, or moved to where it is not followed, is kept open until it is read, also while no
+        /// destination takes anything. With this, at most for so long: what is left then is given up, and counted lost.
+        deleted_time: Period => "none: until it is read",
+
+        /// The same in bytes: what all files of this entry that were deleted have left to read. The oldest are given up.
+        deleted_bytes: Bytes => "none: however many they are",
+
         /// The name of what the files hold: the `talos-service` of their records.
         name: Name => "the file's path; of a container's log, the container's name",
 

@@ -165,6 +165,10 @@ pub struct FilesConfig {
     pub read_from: ReadFrom,
     /// 1 s to ten years.
     pub ignore_older: Option<Duration>,
+    /// 1 s to ten years.
+    pub deleted_time: Option<Duration>,
+    /// At most 1 PiB.
+    pub deleted_bytes: Option<u64>,
     /// Printable; `None`: the path, or the container's name.
     pub name: Option<String>,
     pub parse: CaptureParse,

@@ -453,6 +453,8 @@ fn selection(config: &FilesConfig) -> Selection {
         gzip: config.gzip,
         read_from: read_from(config.read_from),
         ignore_older: config.ignore_older,
+        deleted_time: config.deleted_time,
+        deleted_bytes: config.deleted_bytes,
         name: config.name.clone(),
         kind: captured_kind(config.parse, config.pattern.as_ref()),
         join: config.multiline.as_ref().map(joining),

@@ -239,7 +239,7 @@ impl StateDir {
             }
             content.stored.clone()
         };
-        let text = serde_json::to_vec(&stored).expect("a map of strings and numbers is JSON");
+        let text = serde_json::to_vec_pretty(&stored).expect("a map of strings and numbers is JSON");
         let path = self.0.path.join(STATE_FILE);
         durable::replace(&path, &text).map_err(|source| {
             self.content().changed = true;

@@ -1,8 +1,11 @@
 //! Rotation, while a writer writes: by renaming, by copying and truncating, by deleting.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 
-use crate::{Scene, count, messages, numbered};
+use crate::harness::receiver::Record;
+use crate::harness::ringward::Ringward;
+use crate::{Scene, count, harness, messages, name_of, numbered};
 
 /// Every line once, whatever the order across generations.
 fn assert_each_once(records: &[crate::Record], lines: usize) {
@@ -68,6 +71,40 @@ fn a_file_that_is_deleted_is_read_to_its_end() {
     assert_each_once(&records, 150_000);
     let last = records.last().unwrap();
     assert!(last.partial && last.msg == "no newline", "{last:?}");
+}
+
+/// A receiver that takes nothing, until a file that was deleted under it is given up.
+fn deleted_and_given_up(bound: &str) {
+    let scene = Scene::new();
+    // More than ring and sockets hold.
+    let content = numbered(0..3_000_000);
+    scene.append("a.log", &content);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = scene.path("config.yaml");
+    std::fs::write(&config, format!("files: [{{include: [{}], {bound}}}]", name_of(&scene.path("*.log")))).unwrap();
+    let url = format!("tcp://{}", receiver.local_addr().unwrap());
+    let arguments = ["--no-kernel", "--no-containers", "--config", name_of(&config), "--to", &url];
+    let ringward = Ringward::start_in(harness::folder(), &arguments);
+    let (stream, _) = receiver.accept().unwrap();
+    scene.delete("a.log");
+    let said = ringward.said("is not waited for any longer");
+    let reading = std::thread::spawn(move || {
+        let lines = BufReader::new(stream).split(b'\n');
+        lines.map(|line| Record::parse(&line.unwrap()).unwrap().stream_bytes()).sum::<u64>()
+    });
+    let stopped = ringward.stop();
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert_eq!(reading.join().unwrap(), content.len() as u64, "{said}");
+}
+
+#[test]
+fn what_was_deleted_and_is_given_up_after_a_while_is_counted() {
+    deleted_and_given_up("deleted_time: 1s");
+}
+
+#[test]
+fn what_was_deleted_and_is_too_much_is_counted() {
+    deleted_and_given_up("deleted_bytes: 100KiB");
 }
 
 #[test]

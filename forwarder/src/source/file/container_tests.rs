@@ -25,6 +25,8 @@ fn lines(max_line: usize, join: Option<Arc<JoinOptions>>) -> ContainerLines {
         gzip: false,
         read_from: ReadFrom::Beginning,
         ignore_older: None,
+        deleted_time: None,
+        deleted_bytes: None,
         name: None,
         kind: LineKind::Text,
         join,

@@ -190,6 +190,12 @@ impl Followed {
         joined.unwrap_or(self.selection.idle_flush)
     }
 
+    /// Bytes of it that are not put.
+    pub(super) fn unread(&self) -> u64 {
+        let length = self.file.metadata().map_or(self.length, |metadata| metadata.size());
+        length.saturating_sub(self.archive.as_ref().map_or(self.offset, |archive| archive.packed()))
+    }
+
     pub(super) fn is_named(&self) -> bool {
         !self.names.is_empty()
     }

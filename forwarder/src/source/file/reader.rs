@@ -2,6 +2,7 @@
 
 mod archives;
 mod changes;
+mod deleted;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
+use self::deleted::Deleted;
 use super::follow::{Archive, Followed, TURN, Turn};
 use super::gzip::is_gzip;
 use super::identity::{FileId, MOST, born_ns, start_of};
@@ -154,6 +156,7 @@ struct Reader {
     packed: VecDeque<u64>,
     /// That a file is compressed and not read was said.
     said_gzip: bool,
+    deleted: Deleted,
     buffer: Vec<u8>,
     counters: Arc<FileCounters>,
 }
@@ -179,6 +182,7 @@ impl Reader {
             unpacked: Vec::new(),
             packed: VecDeque::new(),
             said_gzip: false,
+            deleted: Deleted::default(),
             buffer: vec![0; TURN],
             counters,
         })
@@ -189,7 +193,9 @@ impl Reader {
         loop {
             self.tree.watcher.take(&mut changes)?;
             changes.drain(..).for_each(|change| self.on_change(change));
-            self.keep_deadlines(Instant::now());
+            let now = Instant::now();
+            self.keep_deadlines(now);
+            self.keep_bounds(now);
             let mut has_room = true;
             for _ in 0..TURNS.min(self.ready.len()) {
                 has_room = self.ring.has_room();
@@ -205,7 +211,7 @@ impl Reader {
             }
             self.lines.output.seal();
             let next = self.deadlines.first().map(|(deadline, _)| *deadline);
-            let next = next.into_iter().chain(self.next_retry).min();
+            let next = next.into_iter().chain(self.next_retry).chain(self.deleted.next_look()).min();
             tokio::select! {
                 _ = &mut stopped => break,
                 ready = self.tree.watcher.wait() => ready?,

@@ -38,6 +38,9 @@ pub struct Selection {
     pub read_from: ReadFrom,
     /// A file that has not been written to for so long is left alone until it is.
     pub ignore_older: Option<Duration>,
+    /// How long a file that was deleted is waited for until it is read, and how many bytes of such files are.
+    pub deleted_time: Option<Duration>,
+    pub deleted_bytes: Option<u64>,
     /// Name of the origin, instead of the path or the container's name.
     pub name: Option<String>,
     /// What a line is taken for, without what the format puts around it.

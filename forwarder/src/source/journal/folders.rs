@@ -45,6 +45,8 @@ impl Folders {
             gzip: false,
             read_from: ReadFrom::Beginning,
             ignore_older: None,
+            deleted_time: None,
+            deleted_bytes: None,
             name: None,
             max_line: 0,
             idle_flush: Duration::ZERO,

@@ -70,6 +70,7 @@ impl Reader {
         file.left = Some(path.to_owned());
         if !file.is_named() && file.nameless.is_none() {
             file.nameless = Some(Instant::now());
+            self.bound_deleted(number);
             self.wake(number);
         }
     }
