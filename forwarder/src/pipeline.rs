@@ -10,6 +10,8 @@ mod captured;
 pub mod memlogd;
 mod ring_file;
 mod sources;
+#[cfg(feature = "ebpf")]
+mod stream_ends;
 mod viewing;
 
 use std::cell::Cell;

@@ -200,6 +200,34 @@ fn docker_while_ringward_is_restarted() {
     exactly_once(&receiver, "restarted", count, &[]);
 }
 
+/// What a container still printed when nobody captured it, and was gone when somebody came back.
+#[test]
+fn docker_that_ended_while_ringward_was_stopped() {
+    let Some(_machine) = Machine::claim() else { return };
+    let docker = Docker::start();
+    let printing = docker_prints(&docker, "gone", BUSY, &[]);
+    let receiver = Receiver::tcp().unwrap();
+    let arguments = ["--to", &receiver.url(), "--no-kernel"];
+    let ringward = Ringward::start(&arguments);
+    printing.wait_for(printing.logged() + 300);
+    let (_, state) = ringward.stop_keeping_state();
+    printing.wait_for(printing.logged() + 300);
+    let count = printing.end();
+    // Killed before anything of it can have been delivered: it is read again.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ringward = Ringward::start_in(state, &["--to", &format!("tcp://{nobody}"), "--no-kernel"]);
+    ringward.said("have ended meanwhile are read from their log files");
+    std::thread::sleep(Duration::from_millis(2500));
+    let mut ringward = Ringward::start_in(ringward.kill(), &arguments);
+    exactly_once(&receiver, "gone", count, &ringward.log());
+    for _ in 0..2 {
+        ringward = Ringward::start_in(ringward.stop_keeping_state().1, &arguments);
+    }
+    ringward.stop();
+    assert!(receiver.wait_closed(PATIENCE));
+    exactly_once(&receiver, "gone", count, &[]);
+}
+
 /// What was captured and not delivered is in the log file, too.
 #[test]
 fn docker_while_ringward_is_killed() {

@@ -4,18 +4,12 @@
 //! destinations, so that nothing is missing after a kill -9.
 
 use std::cell::RefCell;
-#[cfg(feature = "ebpf")]
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::ring::Ring;
 #[cfg(feature = "ebpf")]
 use crate::source::clock::realtime_ns;
-#[cfg(feature = "ebpf")]
-use crate::source::logfile::Anchor;
 use crate::state::StateDir;
-#[cfg(feature = "ebpf")]
-use crate::state::StreamEnd;
 
 /// Under what the state keeps the time, ns since the epoch.
 const OUTPUT: &str = "(container output)";
@@ -53,6 +47,8 @@ impl CapturedUntil {
         let acknowledged_below = if self.keeps_ring { u64::MAX } else { ring.acknowledged_below() };
         while let Some((until_ns, _)) = waiting.pop_front_if(|(_, sequence)| *sequence <= acknowledged_below) {
             state.advance(OUTPUT, CAPTURED_UNTIL, until_ns);
+            // That is behind what containers had printed that had ended by the start.
+            state.set_ended_streams(BTreeMap::new());
         }
     }
 
@@ -60,6 +56,7 @@ impl CapturedUntil {
     pub(super) fn note_all(&self, state: &StateDir) {
         if let Some((until_ns, _)) = (self.now)() {
             state.advance(OUTPUT, CAPTURED_UNTIL, until_ns);
+            state.set_ended_streams(BTreeMap::new());
         }
     }
 }
@@ -70,20 +67,4 @@ pub(super) fn captured_before(state: Option<&StateDir>) -> i64 {
     let until = state.and_then(|state| state.checkpoint(OUTPUT).get(CAPTURED_UNTIL).copied()).unwrap_or(0);
     let until = i64::try_from(until).unwrap_or(0);
     if until <= realtime_ns() { until } else { 0 }
-}
-
-/// Where streams ended in the last run, if that ended in order.
-#[cfg(feature = "ebpf")]
-pub(super) fn take_stream_ends(state: Option<&StateDir>) -> HashMap<String, Anchor> {
-    let anchor = |end: StreamEnd| Anchor { bytes: end.bytes, from_ns: end.from_ns, last_ns: end.last_ns };
-    let ends = state.map(StateDir::take_stream_ends).unwrap_or_default();
-    ends.into_iter().map(|(key, end)| (key, anchor(end))).collect()
-}
-
-#[cfg(feature = "ebpf")]
-pub(super) fn set_stream_ends(state: Option<&StateDir>, ends: HashMap<String, Anchor>) {
-    let stored = |end: Anchor| StreamEnd { bytes: end.bytes, from_ns: end.from_ns, last_ns: end.last_ns };
-    if let Some(state) = state {
-        state.set_stream_ends(ends.into_iter().map(|(key, end)| (key, stored(end))).collect());
-    }
 }

@@ -7,8 +7,10 @@ use tokio::sync::oneshot;
 
 use super::captured::Captured;
 #[cfg(feature = "ebpf")]
-use super::captured::{captured_before, set_stream_ends, take_stream_ends};
+use super::captured::captured_before;
 use super::memlogd::{Clients, Memlogd};
+#[cfg(feature = "ebpf")]
+use super::stream_ends;
 use crate::config::{
     CaptureConfig, CaptureFrom, CaptureParse, FacilityChoice, FileFormat, FilesConfig, GroupingConfig, HookChoice,
     JournalConfig, JournalNames, KernelConfig, LinesConfig, ListenConfig, ListenEndpoint, MultilineConfig, ParseChoice,
@@ -198,7 +200,7 @@ impl Sources {
         state: Option<&StateDir>,
     ) -> anyhow::Result<Option<ConsoleTexts>> {
         use crate::source::container::Proc;
-        use crate::source::ebpf::containers::{self, ContainerNames, LogUse};
+        use crate::source::ebpf::containers::{self, ContainerNames, LogUse, Seen};
         use crate::source::ebpf::handle::ReaderOptions;
         use crate::source::ebpf::load::{LoadOptions, load};
         use crate::source::ebpf::reader;
@@ -253,10 +255,17 @@ impl Sources {
                 backlog: config.backlog && fill,
                 fill,
                 from_ns: captured_before(state),
-                ends: take_stream_ends(state),
+                ends: stream_ends::take(state),
             };
-            let running = containers::add_running(&handle, &proc, &config.exclude, &logs);
+            let Seen { running, ended } = containers::add_running(&handle, &proc, &config.exclude, logs);
             tracing::info!("{running} containers run already");
+            if !ended.is_empty() {
+                let streams = ended.len();
+                tracing::info!(
+                    "{streams} streams of containers that have ended meanwhile are read from their log files"
+                );
+            }
+            stream_ends::set_ended(state, ended);
         }
         containers::add_selected(&handle, &proc, &config.pids, &config.cgroups, &config.units)?;
         // Ready means that nothing is missed from here on.
@@ -298,7 +307,9 @@ impl Sources {
         let counters = self.capture.as_ref().map(|(capture, _)| Arc::clone(&capture.counters));
         Box::new(move || {
             let until = *counters.as_ref()?.until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            Some((u64::try_from(until.ns).ok()?, until.sequence))
+            // Nothing yet, as long as there is no time.
+            let ns = u64::try_from(until.ns).ok().filter(|ns| *ns > 0)?;
+            Some((ns, until.sequence))
         })
     }
 
@@ -327,7 +338,7 @@ impl Sources {
         #[cfg(feature = "ebpf")]
         if let Some((capture, state)) = self.capture {
             let counters = Arc::clone(&capture.counters);
-            set_stream_ends(state.as_ref(), capture.stop());
+            stream_ends::set(state.as_ref(), capture.stop());
             tracing::info!("container output: {counters}");
         }
         if let Some(kmsg) = self.kmsg {

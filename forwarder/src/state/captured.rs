@@ -1,6 +1,7 @@
 //! Where captured streams ended: a run that goes on finds these bytes in the containers' log files.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +16,45 @@ pub struct StreamEnd {
     /// Before the first of them was written, and when the last of them was, ns since the epoch.
     pub from_ns: i64,
     pub last_ns: i64,
+    /// For a run that finds its container ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<StreamLog>,
+}
+
+/// The log file of a stream, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamLog {
+    pub path: PathBuf,
+    pub format: StreamLogFormat,
+    /// The text form of its [`crate::record::Origin`].
+    #[serde(with = "hexadecimal")]
+    pub origin: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamLogFormat {
+    Cri,
+    DockerJson,
+    K8sFile,
 }
 
 impl StateDir {
     /// Takes what an earlier run that ended in order has left: it holds once.
     pub fn take_stream_ends(&self) -> BTreeMap<String, StreamEnd> {
         let mut content = self.content();
-        let ends = std::mem::take(&mut content.stored.captured);
+        let mut ends = std::mem::take(&mut content.stored.ended);
+        ends.append(&mut content.stored.captured);
         content.changed |= !ends.is_empty();
         ends
+    }
+
+    /// Of these, streams whose containers have ended: they are read on from there, and by the next run again, unless this
+    /// one says before that all of it was delivered.
+    pub fn set_ended_streams(&self, ends: BTreeMap<String, StreamEnd>) {
+        let mut content = self.content();
+        content.changed |= content.stored.ended != ends;
+        content.stored.ended = ends;
     }
 
     pub fn set_stream_ends(&self, ends: BTreeMap<String, StreamEnd>) {

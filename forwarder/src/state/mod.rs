@@ -32,7 +32,7 @@ use crate::ring::Checkpoint;
 use crate::ring::file::RingPosition;
 use crate::sys::files::{self as durable, Holder, LockError};
 
-pub use self::captured::StreamEnd;
+pub use self::captured::{StreamEnd, StreamLog, StreamLogFormat};
 pub use self::files::{ContentMark, ContentSum, FileMark, GzipMark};
 pub use self::journals::{JournalEntry, JournalMark};
 
@@ -94,6 +94,9 @@ struct Stored {
     /// By container and stream.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     captured: BTreeMap<String, StreamEnd>,
+    /// The same of containers that had ended when this run began, until what they had printed is delivered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ended: BTreeMap<String, StreamEnd>,
 }
 
 impl StateDir {

@@ -28,8 +28,12 @@ fn what_was_flushed_is_there_after_a_restart() {
 #[test]
 fn where_streams_ended_holds_once() {
     let dir = tempfile::tempdir().unwrap();
-    let end = StreamEnd { bytes: (0..=255).collect(), from_ns: -1, last_ns: 7 };
-    let ends = BTreeMap::from([("0123/stdout".to_owned(), end)]);
+    let log = StreamLog { path: "/x.log".into(), format: StreamLogFormat::DockerJson, origin: vec![0, 255] };
+    let end = StreamEnd { bytes: (0..=255).collect(), from_ns: -1, last_ns: 7, log: None };
+    let ends = BTreeMap::from([
+        ("0123/stdout".to_owned(), end.clone()),
+        ("0123/stderr".to_owned(), StreamEnd { log: Some(log), ..end }),
+    ]);
     let state = open(dir.path());
     state.set_stream_ends(ends.clone());
     state.flush().unwrap();
@@ -38,7 +42,13 @@ fn where_streams_ended_holds_once() {
     assert_eq!(state.take_stream_ends(), ends);
     state.flush().unwrap();
     drop(state);
-    assert_eq!(open(dir.path()).take_stream_ends(), BTreeMap::new());
+    let state = open(dir.path());
+    assert_eq!(state.take_stream_ends(), BTreeMap::new());
+    state.set_ended_streams(ends.clone());
+    state.flush().unwrap();
+    drop(state);
+    let state = open(dir.path());
+    assert_eq!(state.take_stream_ends(), ends, "what was not delivered is read again");
 }
 
 #[test]

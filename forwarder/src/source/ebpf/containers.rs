@@ -1,17 +1,19 @@
 //! Whose a captured pipe is: containers by their runtime's files, other programs by what the user selected.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use forwarder_common::{ExecRecord, PipeKey};
 
 use super::backlog::BacklogLog;
 use super::fill::ContainerLog;
-use super::handle::{Added, ReaderHandle};
+use super::handle::{Added, ReaderHandle, StreamEnd, StreamEnds};
 use super::names::{Known, Names};
 use crate::record::{Origin, OriginHandle, OriginKind, Stream};
 use crate::source::container::select::{self, SelectError, Selected};
-use crate::source::container::{ContainerIdentity, ExecEvent, NamePattern, Named, Namer, Proc, StdioIdentity};
-use crate::source::logfile::Anchor;
+use crate::source::container::{
+    ContainerIdentity, ExecEvent, LogFile, NamePattern, Named, Namer, Proc, Runtime, StdioIdentity,
+};
 
 /// Names containers for the reader.
 pub struct ContainerNames {
@@ -78,7 +80,7 @@ pub struct LogUse {
     /// What was stamped before this time has been delivered by an earlier run, ns since the epoch; 0: there was none.
     pub from_ns: i64,
     /// Where an earlier run has ended, by [`stream_key`].
-    pub ends: HashMap<String, Anchor>,
+    pub ends: StreamEnds,
 }
 
 /// Under what the end of a stream is kept for the next run.
@@ -86,11 +88,19 @@ pub(super) fn stream_key(container: &str, stream: Stream) -> String {
     format!("{container}/{}", stream.name().unwrap_or_default())
 }
 
-/// Adds the containers that run already. Called when the programs are attached, so that none is missed in between.
-/// Returns their number.
-pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], logs: &LogUse) -> usize {
+/// Containers that an earlier run has seen.
+pub struct Seen {
+    pub running: usize,
+    /// Streams of those that have ended since, of which the rest is read.
+    pub ended: StreamEnds,
+}
+
+/// Adds the containers that run already, and the rest of those that an earlier run saw running. Called when the programs
+/// are attached, so that none is missed in between.
+pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], logs: LogUse) -> Seen {
     let own = own_streams(proc);
     let mut running = Namer::new(proc.clone()).scan_running();
+    let ids: HashSet<String> = running.iter().map(|container| container.identity.id.clone()).collect();
     running.retain(|container| {
         !container.pids.contains(&std::process::id()) && !is_excluded(exclude, &container.identity)
     });
@@ -103,7 +113,7 @@ pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], 
                 file: log.file.clone(),
                 stream: *stream,
                 from_ns: logs.from_ns,
-                resume: logs.ends.get(&stream_key(&log.container, *stream)).cloned(),
+                resume: logs.ends.get(&stream_key(&log.container, *stream)).map(|end| end.anchor.clone()),
                 attached_ns: 0,
             });
             let added = Added {
@@ -115,7 +125,39 @@ pub fn add_running(reader: &ReaderHandle, proc: &Proc, exclude: &[NamePattern], 
             reader.add(key_of(identity), added);
         }
     }
-    running.len()
+    let mut ended = logs.ends;
+    ended.retain(|key, end| {
+        let container = key.split('/').next().unwrap_or_default();
+        logs.backlog && !ids.contains(container) && add_ended(reader, exclude, container, end)
+    });
+    Seen { running: running.len(), ended }
+}
+
+/// Adds what a container has still printed that an earlier run saw running, where its log file is still there.
+fn add_ended(reader: &ReaderHandle, exclude: &[NamePattern], container: &str, end: &StreamEnd) -> bool {
+    let Some((file, origin)) = &end.log else { return false };
+    let attribute = |name: &str| origin.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let identity = ContainerIdentity {
+        name: origin.name.clone(),
+        namespace: attribute("namespace"),
+        pod: attribute("pod"),
+        ..ContainerIdentity::unresolved(container, Runtime::Unknown)
+    };
+    let Some(path) = still_there(&file.path).filter(|_| !is_excluded(exclude, &identity)) else { return false };
+    let file = LogFile { path, format: file.format };
+    let resume = Some(end.anchor.clone());
+    let rest = BacklogLog { file: file.clone(), stream: origin.stream, from_ns: 0, resume, attached_ns: 0 };
+    reader.add_ended(OriginHandle::new(origin.clone()), rest, ContainerLog { container: container.to_owned(), file });
+    true
+}
+
+/// The path of a file that may have been seen through a process that is gone.
+fn still_there(path: &Path) -> Option<PathBuf> {
+    let mut parts = path.components();
+    let seen_through = parts.by_ref().take(4).collect::<PathBuf>();
+    let on_host = (seen_through.starts_with("/proc") && seen_through.ends_with("root"))
+        .then(|| Path::new("/proc/1/root").join(parts.as_path()));
+    [Some(path.to_owned()), on_host].into_iter().flatten().find(|path| path.is_file())
 }
 
 fn is_excluded(exclude: &[NamePattern], identity: &ContainerIdentity) -> bool {

@@ -14,7 +14,8 @@ use super::backlog::BacklogLog;
 use super::fill::ContainerLog;
 use super::stream::StreamLimits;
 use crate::parse::line::LineKind;
-use crate::record::OriginHandle;
+use crate::record::{Origin, OriginHandle};
+use crate::source::container::LogFile;
 use crate::source::joiner::JoinOptions;
 use crate::source::logfile::Anchor;
 
@@ -82,13 +83,24 @@ pub struct Added {
     pub log: Option<ContainerLog>,
 }
 
-/// The last bytes that were handed on, of streams that the next run can find in their log files.
-pub type StreamEnds = HashMap<String, Anchor>;
+/// Where a stream ended, that the next run can find in its log file.
+#[derive(Clone, Debug)]
+pub struct StreamEnd {
+    /// The last bytes that were handed on.
+    pub anchor: Anchor,
+    /// Where its runtime keeps it, and whose it is: for a run that finds its container ended.
+    pub log: Option<(LogFile, Origin)>,
+}
+
+/// By container and stream.
+pub type StreamEnds = HashMap<String, StreamEnd>;
 
 /// What the rest of the program asks of the reader.
 pub enum Control {
     /// Capture this pipe or terminal from now on.
     Add(PipeKey, Added),
+    /// Hand on what the container's log file has of this stream, which nobody writes to any more.
+    AddEnded(OriginHandle, BacklogLog, ContainerLog),
     /// What runs already has been added. Answer when everything that was ordered before is done.
     Confirm(Sender<()>),
     /// Hand on what there is and end.
@@ -106,6 +118,11 @@ pub struct ReaderHandle {
 impl ReaderHandle {
     pub fn add(&self, key: PipeKey, added: Added) {
         self.tell(Control::Add(key, added));
+    }
+
+    /// Of a container that has ended.
+    pub fn add_ended(&self, origin: OriginHandle, rest: BacklogLog, log: ContainerLog) {
+        self.tell(Control::AddEnded(origin, rest, log));
     }
 
     /// What runs already has been added: waits until it is captured. The namer's names are used from then on.

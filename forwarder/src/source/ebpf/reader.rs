@@ -24,12 +24,14 @@ use forwarder_common::{MISSED_KINDS, PipeKey, Target};
 use rustix::event::epoll;
 
 use super::backlog::{BacklogLog, Pending};
+use super::fill::ContainerLog;
 use super::handle::{Added, CaptureCounters, ConsoleText, Control, ReaderHandle, ReaderOptions, StreamEnds};
 use super::hold_back::HoldBack;
 use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answers, Names, Question};
 use super::state::{Ending, Hole, State, account_of};
+use crate::record::OriginHandle;
 use crate::ring::Ring;
 use crate::source::clock::{WallClock, realtime_ns};
 use crate::sys::RingFill;
@@ -278,6 +280,7 @@ impl Reader {
         loop {
             match self.orders.try_recv() {
                 Ok(Control::Add(key, added)) => self.add(key, added),
+                Ok(Control::AddEnded(origin, rest, log)) => self.add_ended(origin, rest, log),
                 Ok(Control::Confirm(done)) => {
                     self.state.use_early_names();
                     drop(done);
@@ -321,6 +324,18 @@ impl Reader {
         if let Some(process) = process {
             self.state.watch(process, vec![id], &self.poll);
         }
+    }
+
+    fn add_ended(&mut self, origin: OriginHandle, rest: BacklogLog, log: ContainerLog) {
+        let id = self.state.next_target;
+        self.state.next_target += 1;
+        // No pipe has it, so nobody holds it: the stream ends as soon as it is known.
+        let key = PipeKey { inode: u64::MAX - u64::from(id), device: u32::MAX, zero: 0 };
+        let mut captured = self.state.new_stream(key);
+        captured.fill_from(Some(log), &origin);
+        captured.ending = Ending::ProcessEnded;
+        captured.backlog = Some((Pending::new(BacklogLog { attached_ns: realtime_ns(), ..rest }), origin));
+        self.state.streams.insert(id, captured);
     }
 
     /// What can be decided now that all rings were emptied once more: processes to watch, holes, ends.

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags};
 use super::backlog::{self, Backlog, BacklogQuestion, Pending};
 use super::containers::stream_key;
 use super::fill::{self, ContainerLog, Fill, FillQuestion, Filling};
-use super::handle::{CaptureCounters, ConsoleText, ReaderOptions, Until};
+use super::handle::{CaptureCounters, ConsoleText, ReaderOptions, StreamEnd, Until};
 use super::lines::CapturedLines;
 use super::load::Capture;
 use super::names::{Answer, Question, Questions};
@@ -91,9 +91,8 @@ impl Captured {
     }
 
     /// What was handed on last, and under what it is kept, where the next run can go on from the log file.
-    pub(super) fn end(&self) -> Option<(String, Anchor)> {
-        let stream = self.stream.origin()?.origin().stream;
-        Some((stream_key(&self.log.as_ref()?.container, stream), self.stream.end()?))
+    pub(super) fn end(&self) -> Option<(String, StreamEnd)> {
+        Some(end_of(self.log.as_ref()?, self.stream.origin()?, self.stream.end()?))
     }
 
     /// Whether it is known whose it is.
@@ -553,11 +552,11 @@ impl State {
 
     /// Leaves a stream whose backlog is still looked for to the next run, if that goes on from log files: where it begins
     /// there, and under what that is kept.
-    pub(super) fn leave_to_next_run(&mut self, captured: &mut Captured) -> Option<(String, Anchor)> {
+    pub(super) fn leave_to_next_run(&mut self, captured: &mut Captured) -> Option<(String, StreamEnd)> {
         let log = captured.log.as_ref().filter(|_| self.options.resumes)?;
         let (pending, origin) = captured.backlog.take()?;
         self.left_bytes += captured.stream.give_up_held();
-        Some((stream_key(&log.container, origin.origin().stream), pending.log.start()))
+        Some(end_of(log, &origin, pending.log.start()))
     }
 
     /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and
@@ -583,6 +582,12 @@ impl State {
             self.lines.lose_unnamed(bytes, from_ns, now);
         }
     }
+}
+
+fn end_of(log: &ContainerLog, origin: &OriginHandle, anchor: Anchor) -> (String, StreamEnd) {
+    let origin = origin.origin();
+    let end = StreamEnd { anchor, log: Some((log.file.clone(), origin.clone())) };
+    (stream_key(&log.container, origin.stream), end)
 }
 
 /// Bytes written to a target, and whether all of them have been put into a ring or given up.
