@@ -1,9 +1,11 @@
 //! What the reader knows: the streams, the processes behind them, and where records go.
 
+mod filling;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -11,9 +13,9 @@ use forwarder_common::{ChunkHeader, ExecRecord, Kind, MISSED_KINDS, PipeKey};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags};
 
-use super::backlog::{self, Backlog, BacklogQuestion, Pending};
+use super::backlog::{self, Pending};
 use super::containers::stream_key;
-use super::fill::{self, ContainerLog, Fill, FillQuestion, Filling};
+use super::fill::{self, ContainerLog, Filling};
 use super::handle::{CaptureCounters, ConsoleText, ReaderOptions, StreamEnd, Until};
 use super::lines::CapturedLines;
 use super::load::Capture;
@@ -22,8 +24,7 @@ use super::reader::{ACCOUNT_INTERVAL, DRAIN_INTERVAL};
 use super::stream::Stream;
 use super::successor::Successor;
 use crate::record::{OriginHandle, Stream as StreamKind};
-use crate::source::clock::{WallClock, realtime_ns};
-use crate::source::framer::Framed;
+use crate::source::clock::WallClock;
 use crate::source::logfile::Anchor;
 
 /// Age at which a hole is given up even if the kernel's account does not say that nothing is in flight.
@@ -355,110 +356,6 @@ impl State {
         captured.stream.name(origin, &mut |origin, framed| lines.push(origin, framed));
     }
 
-    pub(super) fn on_backlog(&mut self, target: u32, open: &Weak<()>, backlog: Backlog) {
-        let Some(captured) = self.streams.get_mut(&target) else { return };
-        let Some((pending, _)) = &mut captured.backlog else { return };
-        // The answer to a stale question leaves the one that is open now as it is.
-        if pending.open.as_ref().is_some_and(|current| std::ptr::eq(Arc::as_ptr(current), open.as_ptr())) {
-            pending.open = None;
-            pending.ask_at = Instant::now() + backlog::INTERVAL;
-        }
-        let before = match backlog {
-            Backlog::NotYet => return,
-            Backlog::Found(before) => before,
-            Backlog::Silent(length, before) => {
-                pending.silent = Some(length);
-                // What was captured since the question may be in the file as well, and what was on its way then may
-                // not be in it yet.
-                match before {
-                    Some(before) if captured.stream.first_ns.is_none() => before,
-                    _ => return,
-                }
-            }
-        };
-        let Some((_, origin)) = captured.backlog.take() else { return };
-        let lines = &mut self.lines;
-        captured.stream.name_after(origin, &before, &mut |origin, framed| lines.push(origin, framed));
-    }
-
-    /// Asks for the backlogs whose time has come, with one open question a stream; for all of them, and for the last
-    /// time, where `now`.
-    pub(super) fn ask_for_backlogs(&mut self, now: bool) {
-        for (target, captured) in &mut self.streams {
-            let Some((pending, _)) = &mut captured.backlog else { continue };
-            if !now && (pending.open.is_some() || pending.ask_at > Instant::now()) {
-                continue;
-            }
-            let open = Arc::new(());
-            pending.attempts = if now { backlog::ATTEMPTS } else { pending.attempts + 1 };
-            let question = BacklogQuestion {
-                open: Arc::downgrade(&open),
-                silent: pending.silent,
-                target: *target,
-                log: pending.log.clone(),
-                first_ns: captured.stream.first_ns,
-                head: captured.stream.head(backlog::HEAD_BYTES),
-                is_last_attempt: pending.attempts >= backlog::ATTEMPTS,
-            };
-            // One that is open already is stale from now on.
-            pending.open = Some(open);
-            let _ = self.questions.backlogs.send(question);
-        }
-    }
-
-    /// Asks for the gaps whose time has come, with one open question a stream.
-    pub(super) fn ask_for_fills(&mut self) {
-        for (target, captured) in self.streams.iter_mut().chain(&mut self.ended) {
-            if !captured.stream.is_filling() {
-                continue;
-            }
-            let (Some(log), Some(origin)) = (&captured.log, captured.stream.origin()) else { continue };
-            let stream = origin.origin().stream;
-            let Some((open, is_last_attempt)) = captured.filling.ask() else { continue };
-            let Some(gap) = captured.stream.gap() else { continue };
-            let file = log.file.clone();
-            let _ =
-                self.questions.fills.send(FillQuestion { open, target: *target, file, stream, gap, is_last_attempt });
-        }
-    }
-
-    fn on_fill(&mut self, target: u32, open: &Weak<()>, fill: &Fill) {
-        let streams = [&mut self.streams, &mut self.ended];
-        for captured in streams.into_iter().filter_map(|streams| streams.get_mut(&target)) {
-            if !captured.stream.is_filling() || !captured.filling.answered(open, fill) {
-                continue;
-            }
-            let lines = &mut self.lines;
-            let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
-            match fill {
-                Fill::NotYet => {}
-                Fill::Found(pieces) => {
-                    let bytes = pieces.bytes().len() as u64;
-                    self.counters.filled_bytes.fetch_add(bytes, Ordering::Relaxed);
-                    captured.stream.fill(pieces, &mut out);
-                }
-                Fill::Never(why) => {
-                    if let Some(origin) = captured.stream.origin() {
-                        tracing::debug!(container = origin.origin().name, "a gap is not filled: {why}");
-                    }
-                    captured.stream.give_up_filling(&mut out);
-                }
-            }
-        }
-    }
-
-    /// Streams that have ended and wait for nothing more.
-    pub(super) fn close_ended(&mut self) {
-        let lines = &mut self.lines;
-        self.ended.retain(|_, captured| {
-            let is_filling = captured.stream.is_filling();
-            if !is_filling {
-                captured.stream.flush(&mut |origin, framed| lines.push(origin, framed));
-            }
-            is_filling
-        });
-    }
-
     /// Hands over what there is, and says up to when that is everything: nothing waits for a name, a backlog or a gap.
     pub(super) fn hand_over(&mut self) {
         let sequence = self.lines.seal();
@@ -470,10 +367,6 @@ impl State {
             *self.counters.until.lock().unwrap_or_else(PoisonError::into_inner) =
                 Until { ns: self.emptied_ns, sequence };
         }
-    }
-
-    pub(super) fn is_filling(&self) -> bool {
-        self.streams.values().chain(self.ended.values()).any(|captured| captured.stream.is_filling())
     }
 
     pub(super) fn watch(&mut self, process: u32, targets: Vec<u32>, poll: &OwnedFd) {
@@ -548,39 +441,6 @@ impl State {
             let awaits_answer = captured.successor.as_ref().is_some_and(|next| next.answer.is_none());
             awaits_answer || (!captured.stream.is_named() && !captured.is_refused())
         })
-    }
-
-    /// Leaves a stream whose backlog is still looked for to the next run, if that goes on from log files: where it begins
-    /// there, and under what that is kept.
-    pub(super) fn leave_to_next_run(&mut self, captured: &mut Captured) -> Option<(String, StreamEnd)> {
-        let log = captured.log.as_ref().filter(|_| self.options.resumes)?;
-        let (pending, origin) = captured.backlog.take()?;
-        self.left_bytes += captured.stream.give_up_held();
-        Some(end_of(log, &origin, pending.log.start()))
-    }
-
-    /// The end of a stream of which `written` bytes were written. One whose backlog is still looked for has a name and
-    /// goes on without the backlog; of one that nobody has named the bytes are counted.
-    pub(super) fn hand_on_the_rest(&mut self, captured: &mut Captured, written: u64) {
-        let lines = &mut self.lines;
-        let now = realtime_ns();
-        let mut out = |origin: &OriginHandle, framed: Framed<'_>| lines.push(origin, framed);
-        if let Some((_, origin)) = captured.backlog.take() {
-            captured.stream.name(origin, &mut out);
-        }
-        captured.stream.settle(written, now, &mut out);
-        if self.options.resumes {
-            self.left_bytes += captured.stream.leave();
-        }
-        while captured.stream.is_filling() {
-            captured.stream.give_up_filling(&mut out);
-        }
-        captured.stream.flush(&mut out);
-        let bytes = captured.stream.give_up_held();
-        if bytes > 0 {
-            let from_ns = captured.stream.first_ns.unwrap_or(now);
-            self.lines.lose_unnamed(bytes, from_ns, now);
-        }
     }
 }
 
