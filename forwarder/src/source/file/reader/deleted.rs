@@ -34,7 +34,8 @@ impl Reader {
             let now = Instant::now();
             self.deleted.files.retain(|(other, _)| *other != number);
             self.deleted.files.push((number, now));
-            self.deleted.next_look.get_or_insert(now);
+            // Not at once: what can be read is read meanwhile.
+            self.deleted.next_look.get_or_insert(now + LOOK);
         }
     }
 
