@@ -143,7 +143,14 @@ fn add_ended(reader: &ReaderHandle, exclude: &[NamePattern], container: &str, en
         pod: attribute("pod"),
         ..ContainerIdentity::unresolved(container, Runtime::Unknown)
     };
-    let Some(path) = still_there(&file.path).filter(|_| !is_excluded(exclude, &identity)) else { return false };
+    if is_excluded(exclude, &identity) {
+        return false;
+    }
+    let Some(path) = still_there(&file.path) else {
+        let (name, path) = (&origin.name, file.path.display());
+        tracing::warn!("{name} has ended and {path} is gone: what it printed after the last run's end is not known");
+        return false;
+    };
     let file = LogFile { path, format: file.format };
     let resume = Some(end.anchor.clone());
     let rest = BacklogLog { file: file.clone(), stream: origin.stream, from_ns: 0, resume, attached_ns: 0 };
